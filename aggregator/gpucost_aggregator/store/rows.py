@@ -1,0 +1,172 @@
+"""Rows that cross the store's seam: what is written, what is asked, what is answered."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from gpucost.cost_slice import CostSlice
+from gpucost.facts import GpuFacts, WorkloadFacts
+from gpucost.identity import NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class AgentId:
+    """Whose sequence numbers: a node's agent with one epoch of its spool."""
+
+    node: NodeId
+    epoch: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A slice that can never be accepted, and why; it waits in the quarantine."""
+
+    row: CostSlice
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedBatch:
+    """One batch on its way into the store, with its good slices apart from the refused ones."""
+
+    agent: AgentId
+    boot_id: str
+    sequence_number: int
+    sha256: bytes
+    window_ns: int
+    closed_through_ns: int
+    received_at_ns: int
+    slices: tuple[CostSlice, ...]
+    refused: tuple[Refused, ...] = ()
+    workloads: tuple[WorkloadFacts, ...] = ()
+    gpus: tuple[GpuFacts, ...] = ()
+    price_book_version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CommitReport:
+    """What a commit did: rows written, rows that were there already, rows of a known key with other content."""
+
+    written: int
+    duplicates: int
+    conflicts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Durable:
+    """The last sequence number that the store holds of an agent, and the hash of that batch."""
+
+    sequence_number: int
+    sha256: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StoreIdentity:
+    """Which store this is; the generation moves when it is restored from a backup."""
+
+    store_id: str
+    generation: int
+
+
+class Dimension(StrEnum):
+    """What totals can be grouped by; each is a column of the slice."""
+
+    CLUSTER = "cluster"
+    NODE = "node"
+    GPU_UUID = "gpu_uuid"
+    GI = "gi"
+    CI = "ci"
+    PROFILE = "profile"
+    PLACEMENT = "placement"
+    RESOURCE = "resource"
+    HOLDER_KIND = "holder_kind"
+    REASON = "reason"
+    NAMESPACE = "namespace"
+    POD = "pod"
+    POD_UID = "pod_uid"
+    CONTAINER = "container"
+    PRICE_SOURCE = "price_source"
+    PRICE_DATE = "price_date"
+    METHOD = "method"
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which slices: windows that begin in [*start_ns*, *end_ns*), of these clusters and namespaces (empty: all)."""
+
+    start_ns: int
+    end_ns: int
+    clusters: tuple[str, ...] = ()
+    namespaces: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Exact sums over slices, in nanoseconds and nano-dollars. *unpriced_ns* is charged time without a price."""
+
+    reserved_ns: int = 0
+    used_ns: int = 0
+    idle_ns: int = 0
+    unmeasured_ns: int = 0
+    cost_used_nanodollars: int = 0
+    cost_idle_nanodollars: int = 0
+    cost_unmeasured_nanodollars: int = 0
+    cost_reserved_nanodollars: int = 0
+    unpriced_ns: int = 0
+
+    @property
+    def charged_ns(self) -> int:
+        """What was paid for."""
+        return self.used_ns + self.idle_ns + self.unmeasured_ns
+
+    @property
+    def cost_nanodollars(self) -> int:
+        """What was paid."""
+        return self.cost_used_nanodollars + self.cost_idle_nanodollars + self.cost_unmeasured_nanodollars
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """
+    Sums of one group. *key* holds a text for each dimension asked, in their order; empty is not known.
+
+    *first_ns* and *last_ns* are the start of the group's first and the end of its last window;
+    *last_used_ns* is the end of the last window in which something was used, None if none was;
+    *flags* are all that occur in the group.
+    """
+
+    key: tuple[str, ...]
+    sums: Sums
+    first_ns: int
+    last_ns: int
+    last_used_ns: int | None
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NodeProgress:
+    """How far a node's books are closed, and when its agent was last heard."""
+
+    node: NodeId
+    boot_id: str
+    window_ns: int
+    closed_through_ns: int
+    last_heard_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class SlicePage:
+    """Slices in the order of (window, cluster, node, device, holder), and where the next page begins; None at the end."""
+
+    slices: tuple[CostSlice, ...]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineTotals:
+    """What waits in the quarantine within a scope."""
+
+    slices: int = 0
+    charged_ns: int = 0
+    cost_nanodollars: int = 0
+    reasons: Mapping[str, int] = field(default_factory=dict)
