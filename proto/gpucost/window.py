@@ -32,7 +32,9 @@ def check_window_ns(window_ns: int) -> int:
         ValueError: They do not.
     """
     if window_ns <= 0 or NS_PER_HOUR % window_ns:
-        raise ValueError(f"a window of {window_ns / NS_PER_SECOND:g} s does not divide an hour: take 10, 30, 60, ...")
+        raise ValueError(
+            f"a window of {window_ns / NS_PER_SECOND:g} s does not divide an hour: take 10, 30, 60, ..."
+        )
     return window_ns
 
 

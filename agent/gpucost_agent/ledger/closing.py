@@ -1,0 +1,127 @@
+"""Closing a window of one GPU: settled stretches become priced slices."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from gpucost.apportion import apportion
+from gpucost.cost_slice import GPU, Cost, CostSlice, Evidence, GpuTime, Measures, Price, SliceKey
+from gpucost.identity import Device, Holder, NodeId
+from gpucost.units import POLICY_VERSION
+from gpucost.window import Interval
+
+from gpucost_agent.ledger.layout import DeviceTime, Layout, divide
+from gpucost_agent.ledger.pricing import hour_offsets, window_cost
+from gpucost_agent.ledger.settle import Share, Stretch, settle
+
+
+@dataclass(frozen=True, slots=True)
+class GpuWindow:
+    """
+    Everything about one GPU in one window.
+
+    *life* is the window cut by the GPU's life, by the wall clock; the layouts' lengths were measured.
+    *memory* is the most that a holder held on a device, in bytes; *energy_uj* is the whole GPU's.
+    """
+
+    node: NodeId
+    gpu_uuid: str
+    window_start_ns: int
+    life: Interval
+    layouts: tuple[Layout, ...]
+    price: Price
+    memory: Mapping[tuple[Device, Holder], int] = field(default_factory=dict)
+    energy_uj: int | None = None
+
+
+class _Row:
+    """Sums of one holder on one device while a window is being closed."""
+
+    def __init__(self) -> None:
+        self.reserved_ns = self.used_ns = self.idle_ns = self.unmeasured_ns = 0
+        self.watched_ns = self.samples = 0
+        self.longest_ns = -1
+        self.method = ""
+        self.flags: set[str] = set()
+
+    def add(self, stretch: Stretch, share: Share, reserved_ns: int, parts: list[int]) -> None:
+        self.reserved_ns += reserved_ns
+        used, idle, unmeasured = parts
+        self.used_ns += used
+        self.idle_ns += idle
+        self.unmeasured_ns += unmeasured
+        self.watched_ns += stretch.watched_ns
+        self.samples += stretch.samples
+        self.flags |= share.flags
+        if stretch.length_ns > self.longest_ns:
+            self.longest_ns, self.method = stretch.length_ns, stretch.method
+
+    @property
+    def time(self) -> GpuTime:
+        return GpuTime(self.reserved_ns, self.used_ns, self.idle_ns, self.unmeasured_ns)
+
+    @property
+    def counts(self) -> bool:
+        return any((self.reserved_ns, self.used_ns, self.idle_ns, self.unmeasured_ns))
+
+
+def close(window: GpuWindow) -> tuple[CostSlice, ...]:
+    """The slices of *window* in the ledger's order; charged time and cost sum to the window's, exactly."""
+    rows: dict[tuple[Device, Holder], _Row] = {}
+    lengths: dict[Device, int] = {}
+    weights: dict[Device, tuple[int, int]] = {}
+    for layout in window.layouts:
+        for part in divide(window.gpu_uuid, layout):
+            lengths[part.device] = lengths.get(part.device, 0) + layout.length_ns
+            weights[part.device] = part.weight.as_integer_ratio()
+            _add_device(rows, part)
+    keys = sorted((key for key, row in rows.items() if row.counts), key=lambda key: (key[0].order, key[1].order))
+    costs = _costs(window, [rows[key].time for key in keys])
+    alone = len(keys) == 1
+    return tuple(
+        CostSlice(
+            key=SliceKey(window.node, device, GPU, holder, window.window_start_ns),
+            length_ns=lengths[device],
+            time=rows[device, holder].time,
+            cost=cost,
+            price=window.price,
+            evidence=_evidence(rows[device, holder]),
+            measures=Measures(
+                memory_held_bytes_max=window.memory.get((device, holder)),
+                # A board has one counter; how much of it each of several holders drew is not known.
+                energy_uj=window.energy_uj if alone else None,
+            ),
+            weight=weights[device],
+            flags=tuple(sorted(rows[device, holder].flags)),
+            policy_version=POLICY_VERSION,
+        )
+        for (device, holder), cost in zip(keys, costs, strict=True)
+    )
+
+
+def _add_device(rows: dict[tuple[Device, Holder], _Row], part: DeviceTime) -> None:
+    times = apportion(part.gpu_time_ns, [stretch.length_ns for stretch in part.stretches])
+    for stretch, time_ns in zip(part.stretches, times, strict=True):
+        shares = settle(stretch)
+        charged = apportion(time_ns, [share.charged_ns for share in shares])
+        reserved = apportion(time_ns, [share.reserved_ns for share in shares])
+        for share, charged_ns, reserved_ns in zip(shares, charged, reserved, strict=True):
+            parts = apportion(charged_ns, (share.used_ns, share.idle_ns, share.unmeasured_ns))
+            rows.setdefault((part.device, share.holder), _Row()).add(stretch, share, reserved_ns, parts)
+
+
+def _costs(window: GpuWindow, times: list[GpuTime]) -> list[Cost]:
+    if window.price.nanodollars_per_hour is None:
+        return [Cost()] * len(times)
+    length = sum(layout.length_ns for layout in window.layouts)
+    cost = window_cost(window.price.nanodollars_per_hour, *hour_offsets(window.life, length))
+    parts = apportion(cost, [ns for time in times for ns in (time.used_ns, time.idle_ns, time.unmeasured_ns)])
+    reserved = apportion(cost, [time.reserved_ns for time in times])
+    return [
+        Cost(*parts[3 * place : 3 * place + 3], reserved_nanodollars=blocked)
+        for place, blocked in enumerate(reserved)
+    ]
+
+
+def _evidence(row: _Row) -> Evidence:
+    # A method that saw nothing may not be named.
+    return Evidence(row.method if row.samples or row.watched_ns else "", row.watched_ns, row.samples)
