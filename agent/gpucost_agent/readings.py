@@ -125,7 +125,11 @@ class PodContainer:
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """A pod of this node. Labels and annotations are already cut to the allow-list."""
+    """
+    A pod of this node. Labels and annotations are already cut to the allow-list.
+
+    *deleted_at_ns* is when its object was seen to be gone; such a pod is remembered for some minutes.
+    """
 
     namespace: str
     name: str
@@ -136,6 +140,7 @@ class Pod:
     owner_kind: str
     owner_name: str
     containers: tuple[PodContainer, ...]
+    deleted_at_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

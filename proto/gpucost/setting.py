@@ -9,14 +9,15 @@ from gpucost.trouble import EXIT_SETTINGS, Stop
 
 T_co = TypeVar("T_co", covariant=True)
 
-FLEET_SETTINGS = frozenset(
-    """
-    cluster node window-seconds aggregator insecure tls-ca tls-cert tls-key token-file spool-dir price-book
-    pod-resources-socket proc-root host-root kube-api kubelet-url dcgm-url metrics-listen kubelet-grace-seconds
-    data-dir grpc-listen http-listen admin-socket memory-limit threads retention-raw-days retention-hours-days
-    rules log-format log-level
-    """.split()
-)
+# fmt: off
+FLEET_SETTINGS = frozenset({
+    "cluster", "node", "window-seconds", "aggregator", "insecure", "tls-ca", "tls-cert", "tls-key",
+    "token-file", "spool-dir", "price-book", "pod-resources-socket", "proc-root", "host-root",
+    "kube-api", "kubelet-url", "dcgm-url", "metrics-listen", "kubelet-grace-seconds", "data-dir",
+    "grpc-listen", "http-listen", "admin-socket", "memory-limit", "threads", "retention-raw-days",
+    "retention-hours-days", "rules", "log-format", "log-level",
+})
+# fmt: on
 """
 Settings of either program: both may run with one environment, so neither refuses the other's variables.
 
@@ -24,7 +25,7 @@ A house test sees that each name here is declared by one of the programs, and ea
 """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: Setting[int](...) fails with them on Python 3.11
 class Setting(Generic[T_co]):
     """
     One knob.

@@ -18,12 +18,20 @@ def help_text(program: Program) -> str:
     for command in program.commands:
         lines.append(f"  {_synopsis(command)}")
         lines += _wrapped(command.help)
-        lines += [line for flag in command.flags for line in _entry(flag, f"default: {flag.default_text or 'not set'}")]
+        lines += [
+            f"    {line}"
+            for flag in command.flags
+            for line in _entry(flag, f"default: {flag.default_text or 'not set'}")
+        ]
     lines += ["", "settings (a flag wins over the environment, that over the file, that over the default):"]
     lines.append("  --config FILE")
-    lines += _wrapped("YAML; each key is a setting's name with `_` for `-`. (default: not set; environment: GPUCOST_CONFIG)")
+    lines += _wrapped(
+        "YAML; each key is a setting's name with `_` for `-`. (default: not set; environment: GPUCOST_CONFIG)"
+    )
     for setting in program.settings:
-        lines += _entry(setting, f"default: {setting.default_text or 'not set'}; environment: {setting.variable}")
+        lines += _entry(
+            setting, f"default: {setting.default_text or 'not set'}; environment: {setting.variable}"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -43,7 +51,10 @@ def commands_table(commands: Sequence[Command]) -> str:
     """The commands as a Markdown table, with the flags that are theirs alone."""
     rows = ["| command | what it does |", "| --- | --- |"]
     for command in commands:
-        flags = "".join(f"<br>`{flag.flag}` (default {flag.default_text or 'not set'}): {flag.help}" for flag in command.flags)
+        flags = "".join(
+            f"<br>`{flag.flag}` (default {flag.default_text or 'not set'}): {flag.help}"
+            for flag in command.flags
+        )
         rows.append(f"| `{_synopsis(command)}` | {command.help}{flags} |")
     return "\n".join(rows) + "\n"
 
@@ -59,4 +70,6 @@ def _entry(setting: Setting[object], facts: str) -> list[str]:
 
 
 def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(text, _WIDTH, initial_indent=_INDENT, subsequent_indent=_INDENT, break_on_hyphens=False)
+    return textwrap.wrap(
+        text, _WIDTH, initial_indent=_INDENT, subsequent_indent=_INDENT, break_on_hyphens=False
+    )

@@ -26,7 +26,9 @@ class HostPort:
     @property
     def is_loopback(self) -> bool:
         """Whether nobody outside of this machine can be at the other end."""
-        return self.host in {"localhost", "::1"} or re.fullmatch(r"127(\.[0-9]{1,3}){3}", self.host) is not None
+        return (
+            self.host in {"localhost", "::1"} or re.fullmatch(r"127(\.[0-9]{1,3}){3}", self.host) is not None
+        )
 
 
 def text(value: str) -> str:
@@ -71,7 +73,7 @@ def byte_size(value: str) -> int:
 
 
 def boolean(value: str) -> bool:
-    """true or false; a flag of this kind may stand without a value and is true then."""
+    """Whether `true` or `false`; a flag of this kind may stand without a value and is true then."""
     word = value.lower()
     if word not in _TRUE | _FALSE:
         raise ValueError(f"{value!r} is neither: write true or false")
@@ -100,7 +102,11 @@ def url(value: str) -> str:
     """An http or https address, without a slash at its end."""
     try:
         parts = urlsplit(value)
-        good = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        good = (
+            parts.scheme in {"http", "https"}
+            and bool(parts.hostname)
+            and (parts.port is None or parts.port > 0)
+        )
     except ValueError:
         good = False
     if not good:
@@ -123,5 +129,7 @@ def listen_address(value: str) -> HostPort:
     if not colon or (":" in host and not bracketed) or any(sign in host for sign in "/@ "):
         raise ValueError(f"{value!r} is not an address: write HOST:PORT, for example 127.0.0.1:9443")
     if not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > MAX_PORT:
-        raise ValueError(f"{value!r} has no port from 0 to {MAX_PORT}: write HOST:PORT, for example 127.0.0.1:9443")
+        raise ValueError(
+            f"{value!r} has no port from 0 to {MAX_PORT}: write HOST:PORT, for example 127.0.0.1:9443"
+        )
     return HostPort(host.strip("[]"), int(port))

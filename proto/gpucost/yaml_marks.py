@@ -8,7 +8,7 @@ Aliases, tags, several documents and repeated keys are refused.
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Union, cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from gpucost.suggestion import did_you_mean
 from gpucost.trouble import Reject
@@ -93,7 +93,7 @@ class Block:
         return entry.value
 
 
-Node = Union[Scalar, Listing, Block]
+Node: TypeAlias = Scalar | Listing | Block
 
 
 def as_text(node: Node, what: str) -> str:

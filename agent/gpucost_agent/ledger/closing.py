@@ -28,7 +28,6 @@ class GpuWindow:
     window_start_ns: int
     life: Interval
     layouts: tuple[Layout, ...]
-    price: Price
     memory: Mapping[tuple[Device, Holder], int] = field(default_factory=dict)
     energy_uj: int | None = None
 
@@ -64,8 +63,8 @@ class _Row:
         return any((self.reserved_ns, self.used_ns, self.idle_ns, self.unmeasured_ns))
 
 
-def close(window: GpuWindow) -> tuple[CostSlice, ...]:
-    """The slices of *window* in the ledger's order; charged time and cost sum to the window's, exactly."""
+def close(window: GpuWindow, price: Price) -> tuple[CostSlice, ...]:
+    """The slices of *window* at *price* in the ledger's order; charged time and cost sum to the window's, exactly."""
     rows: dict[tuple[Device, Holder], _Row] = {}
     lengths: dict[Device, int] = {}
     weights: dict[Device, tuple[int, int]] = {}
@@ -74,8 +73,10 @@ def close(window: GpuWindow) -> tuple[CostSlice, ...]:
             lengths[part.device] = lengths.get(part.device, 0) + layout.length_ns
             weights[part.device] = part.weight.as_integer_ratio()
             _add_device(rows, part)
-    keys = sorted((key for key, row in rows.items() if row.counts), key=lambda key: (key[0].order, key[1].order))
-    costs = _costs(window, [rows[key].time for key in keys])
+    keys = sorted(
+        (key for key, row in rows.items() if row.counts), key=lambda key: (key[0].order, key[1].order)
+    )
+    costs = _costs(window, price, [rows[key].time for key in keys])
     alone = len(keys) == 1
     return tuple(
         CostSlice(
@@ -83,7 +84,7 @@ def close(window: GpuWindow) -> tuple[CostSlice, ...]:
             length_ns=lengths[device],
             time=rows[device, holder].time,
             cost=cost,
-            price=window.price,
+            price=price,
             evidence=_evidence(rows[device, holder]),
             measures=Measures(
                 memory_held_bytes_max=window.memory.get((device, holder)),
@@ -109,15 +110,15 @@ def _add_device(rows: dict[tuple[Device, Holder], _Row], part: DeviceTime) -> No
             rows.setdefault((part.device, share.holder), _Row()).add(stretch, share, reserved_ns, parts)
 
 
-def _costs(window: GpuWindow, times: list[GpuTime]) -> list[Cost]:
-    if window.price.nanodollars_per_hour is None:
+def _costs(window: GpuWindow, price: Price, times: list[GpuTime]) -> list[Cost]:
+    if price.nanodollars_per_hour is None:
         return [Cost()] * len(times)
     length = sum(layout.length_ns for layout in window.layouts)
-    cost = window_cost(window.price.nanodollars_per_hour, *hour_offsets(window.life, length))
+    cost = window_cost(price.nanodollars_per_hour, *hour_offsets(window.life, length))
     parts = apportion(cost, [ns for time in times for ns in (time.used_ns, time.idle_ns, time.unmeasured_ns)])
     reserved = apportion(cost, [time.reserved_ns for time in times])
     return [
-        Cost(*parts[3 * place : 3 * place + 3], reserved_nanodollars=blocked)
+        Cost(parts[3 * place], parts[3 * place + 1], parts[3 * place + 2], blocked)
         for place, blocked in enumerate(reserved)
     ]
 

@@ -67,16 +67,16 @@ def divide(gpu_uuid: str, layout: Layout) -> Iterator[DeviceTime]:
     if not layout.instances:
         yield DeviceTime(Device(gpu_uuid), layout.length_ns, Fraction(1), layout.stretches)
         return
-    instances = sorted(layout.instances, key=lambda instance: (instance.gi, instance.profile, instance.placement))
+    instances = sorted(
+        layout.instances, key=lambda instance: (instance.gi, instance.profile, instance.placement)
+    )
     weights = [weight_of(instance, layout) for instance in instances]
-    rest = max(Fraction(0), 1 - sum(weights))
+    rest = max(Fraction(0), 1 - sum(weights, Fraction(0)))
     *times, remainder_ns = apportion(layout.length_ns, [*weights, rest])
     for instance, weight, time_ns in zip(instances, weights, times, strict=True):
         yield from _divide_instance(gpu_uuid, instance, weight, time_ns, layout)
     if remainder_ns:
-        yield DeviceTime(
-            Device(gpu_uuid, profile=REMAINDER), remainder_ns, rest, (_unusable(layout),)
-        )
+        yield DeviceTime(Device(gpu_uuid, profile=REMAINDER), remainder_ns, rest, (_unusable(layout),))
 
 
 def weight_of(instance: GpuInstance, layout: Layout) -> Fraction:

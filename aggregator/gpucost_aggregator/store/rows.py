@@ -26,8 +26,20 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class Malformed:
+    """A batch that is no table of slices: its message as it came, and why; it waits in the quarantine."""
+
+    message: bytes
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class AcceptedBatch:
-    """One batch on its way into the store, with its good slices apart from the refused ones."""
+    """
+    One batch on its way into the store, with its good slices apart from the refused ones.
+
+    A *malformed* one has no slices; its sequence number counts all the same.
+    """
 
     agent: AgentId
     boot_id: str
@@ -41,6 +53,7 @@ class AcceptedBatch:
     workloads: tuple[WorkloadFacts, ...] = ()
     gpus: tuple[GpuFacts, ...] = ()
     price_book_version: str = ""
+    malformed: Malformed | None = None
 
 
 @dataclass(frozen=True, slots=True)

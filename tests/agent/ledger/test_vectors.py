@@ -114,8 +114,8 @@ def test_gpu_window(case: dict[str, Any]) -> None:
             0,
             Interval(case["a"], case["b"]),
             tuple(map(layout, case["layouts"])),
-            Price(case["price"]),
-        )
+        ),
+        Price(case["price"]),
     )
     assert sum(row.cost.nanodollars for row in rows) == case["cost"]
     assert [

@@ -1,0 +1,102 @@
+# The front door. Each verb sets up what it needs; `make` alone lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+export PYTHONPATH := proto:agent:aggregator:hack
+
+PYTEST_ARGUMENTS ?=
+COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-annotate --custom-compile-command "make lock"
+
+.PHONY: help setup toolchain library test check format format-check lint types layers fresh \
+	proto proto-check docs docs-check laws golden demo sabotage lock wheel clean
+
+help:
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## a virtual environment with everything that is locked
+
+# Again only when the lock or the packaging moved.
+$(STAMP): requirements/dev.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "gpucost needs Python 3.11 or newer: make setup PYTHON=python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+toolchain:
+	@command -v cc >/dev/null && exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && apt-get install -y -qq gcc libc6-dev >/dev/null; \
+	else \
+		echo "a C compiler is missing: apt-get install -y gcc make" >&2; exit 1; \
+	fi
+
+library: toolchain ## the simulated NVML library
+	@$(MAKE) --no-print-directory -C hack/nvml
+
+test: $(STAMP) library ## all tests that need no GPU, cluster or browser (PYTEST_ARGUMENTS=... is passed on)
+	$(BIN)/python -m pytest -m "not gpu and not cluster and not browser" $(PYTEST_ARGUMENTS)
+
+check: format-check lint types layers fresh ## format, lint, types, layers, generated files
+
+format: $(STAMP) ## format the code and sort its imports
+	$(BIN)/ruff check --quiet --select I --fix .
+	$(BIN)/ruff format --quiet .
+
+format-check: $(STAMP)
+	$(BIN)/ruff format --check .
+
+lint: $(STAMP) ## ruff
+	$(BIN)/ruff check .
+
+types: $(STAMP) ## mypy, strict
+	$(BIN)/mypy
+
+layers: $(STAMP) ## who may know whom
+	$(BIN)/lint-imports --no-logo
+
+fresh: proto-check docs-check
+
+proto: $(STAMP) ## generate the code of the .proto files
+	$(BIN)/python hack/generate_proto.py
+
+proto-check: $(STAMP)
+	$(BIN)/python hack/generate_proto.py --check
+
+docs: $(STAMP) ## generate docs/settings.md
+	$(BIN)/python hack/settings_table.py
+
+docs-check: $(STAMP)
+	$(BIN)/python hack/settings_table.py --check
+
+laws: $(STAMP) ## the ledger's laws on many random windows (SEED, SECONDS, CI=1)
+	$(BIN)/python hack/proofs/laws.py
+
+golden: $(STAMP) library ## write the golden files anew; then read the diff
+	$(BIN)/python -m pytest -m "not gpu and not cluster and not browser" -k golden --update-golden $(PYTEST_ARGUMENTS)
+	git --no-pager diff --stat -- tests
+
+demo: $(STAMP) library ## two simulated clusters, both programs, the page (SECONDS, CI=1)
+	$(BIN)/python hack/demo.py
+
+sabotage: $(STAMP) library ## break the product once for each proof; each has to turn red
+	$(BIN)/python hack/proofs/sabotage.py
+
+lock: ## lock the requirements anew (needs uv)
+	@command -v uv >/dev/null || { echo "uv is missing: pip install uv" >&2; exit 1; }
+	$(COMPILE) --extra agent pyproject.toml -o requirements/agent.txt
+	$(COMPILE) --extra aggregator pyproject.toml -o requirements/aggregator.txt
+	$(COMPILE) --extra agent --extra aggregator --group dev pyproject.toml -o requirements/dev.txt
+
+wheel: $(STAMP) ## dist/gpucost-VERSION-py3-none-any.whl
+	$(BIN)/hatchling build -t wheel -d dist
+
+clean: ## everything that was built, and the virtual environment
+	rm -rf build dist hack/nvml/build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache $(VENV)

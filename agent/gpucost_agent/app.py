@@ -1,0 +1,253 @@
+"""
+The agent, put together: the only place where real things are built and threads are started.
+
+Threads, no event loop: a driver call that hangs holds up its own GPU and nothing else.
+"""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import NoReturn
+
+import grpc
+from gpucost import __version__, logs, tls
+from gpucost.clock import Instant
+from gpucost.identity import NodeId
+from gpucost.prices import PriceBook, Prices, load_catalogue, load_price_book
+from gpucost.trouble import EXIT_SETTINGS, Reject, Retry, Stop
+from gpucost.units import NS_PER_SECOND
+from structlog.typing import FilteringBoundLogger
+
+from gpucost_agent import watching
+from gpucost_agent.ledger.books import Books, Method
+from gpucost_agent.ledger.checkpoint import Checkpoint
+from gpucost_agent.metrics import Metrics, serve
+from gpucost_agent.readings import Boot, Gpu
+from gpucost_agent.settings import Settings
+from gpucost_agent.sources.device_ids import KnownGpus
+from gpucost_agent.sources.host_files import HostFiles
+from gpucost_agent.sources.kube_pods import KubeAccess, KubePods, open_kube_pods
+from gpucost_agent.sources.nvml import Driver, open_driver
+from gpucost_agent.sources.pod_resources import PodResources
+from gpucost_agent.sources.processes import Processes
+from gpucost_agent.spool import Bounds, Spool
+from gpucost_agent.stream import Caller, Stream, Target
+
+LATENESS_NS = 10 * NS_PER_SECOND
+"""Windows close this late, so that end times from the API server have arrived."""
+
+FLUSH_S = 25.0
+"""How long an agent that was asked to stop waits for the last acknowledgement; Kubernetes kills after 30 s."""
+
+_SILENT_NS = 60 * NS_PER_SECOND
+"""A GPU that was not read for this long has a hung driver."""
+
+
+class SystemClock:
+    """The machine's own clocks."""
+
+    def now(self) -> Instant:
+        """This moment."""
+        return Instant(time.time_ns(), time.monotonic_ns())
+
+
+class StreamNews:
+    """What the stream tells: into the log, the metrics, and the facts that a new stream needs again."""
+
+    def __init__(self, room: watching.Room) -> None:
+        self._room = room
+
+    def connected(self, durable: int) -> None:
+        """A stream stands."""
+        self._room.metrics.connected.set(1)
+        self._room.log.info("stream_connected", durable=durable)
+        self._room.news.tell_again()
+
+    def disconnected(self, reason: str) -> None:
+        """It does not any more."""
+        self._room.metrics.connected.set(0)
+        self._room.log.warning("stream_disconnected", reason=reason)
+
+    def rejected(self, sequence_number: int, reasons: list[str]) -> None:
+        """Slices were set aside."""
+        self._room.metrics.rejected.inc()
+        self._room.log.error("slices_rejected", sequence_number=sequence_number, reasons=reasons)
+
+
+def run(settings: Settings) -> int:
+    """
+    Run until a signal; the exit code.
+
+    Raises:
+        Stop: It can not begin, or can not go on.
+    """
+    logs.configure(settings.log_format, settings.log_level)
+    log = logs.logger("gpucost-agent").bind(cluster=settings.cluster, node=settings.node)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    clock = SystemClock()
+    prices = load_prices(settings)
+    credentials = _credentials(settings)
+    driver = open_driver()
+    gpus = driver.gpus()
+    processes = Processes(settings.proc_root, clock)
+    spool = Spool(settings.spool_dir, Bounds())
+    cluster = _follow_cluster(settings, clock, stop)
+    first_look = clock.now()
+    books = Books(
+        NodeId(settings.cluster, settings.node),
+        Method(settings.window_ns, settings.kubelet_grace_ns, LATENESS_NS),
+        lambda gpu_uuid, at_ns: watching.quote(room, gpu_uuid, at_ns),
+        first_look.wall_ns,
+        _boot(processes, first_look, log),
+        _before(spool, log),
+    )
+    room = watching.Room(books, spool, clock, Metrics(), log, prices, cluster, stop, first_look.monotonic_ns)
+    books.see_gpus(gpus, first_look.wall_ns)
+    _remember(room)
+    serve(settings.metrics_listen, room.metrics, lambda: _healthy(room), lambda: _ready(room))
+    _start_watching(room, settings, driver, gpus, processes)
+    stream = _start_stream(room, settings, credentials)
+    log.info("agent_started", version=__version__, gpus=len(gpus), driver=driver.version())
+    stop.wait()
+    return _end(room, stream)
+
+
+def _start_watching(
+    room: watching.Room, settings: Settings, driver: Driver, gpus: tuple[Gpu, ...], processes: Processes
+) -> None:
+    for gpu in gpus:
+        reader = driver.reader(gpu, room.clock)
+        _start(f"gpu-{gpu.index}", watching.watch_gpu, room, gpu, reader, processes)
+    known = KnownGpus(gpus)
+    holders = PodResources(settings.pod_resources_socket, lambda: known, room.clock)
+    _start("holders", watching.watch_holders, room, holders, HostFiles(settings.host_root))
+    _start("closing", watching.close_windows, room)
+
+
+def _start_stream(
+    room: watching.Room, settings: Settings, credentials: grpc.ChannelCredentials | None
+) -> Stream | None:
+    if settings.aggregator is None:
+        room.log.warning("no_aggregator", what="windows wait in the spool until --aggregator names one")
+        return None
+
+    def cluster_uid() -> str:
+        latest = room.cluster.latest() if room.cluster is not None else None
+        return (latest.cluster_uid or "") if latest is not None else ""
+
+    caller = Caller(
+        room.books.node,
+        cluster_uid,
+        room.books.boot.boot_id,
+        __version__,
+        settings.window_ns,
+        room.prices.book.version,
+    )
+    stream = Stream(
+        room.spool, Target(str(settings.aggregator), credentials), caller, room.clock, StreamNews(room)
+    )
+    _start("stream", stream.run)
+    return stream
+
+
+def _end(room: watching.Room, stream: Stream | None) -> int:
+    """Close the books, send what is there, and leave without waiting for threads that may be stuck."""
+    if room.failed:
+        raise room.failed[0]
+    watching.close_for_good(room)
+    if stream is not None:
+        stream.draining.set()
+        room.spool.appended.set()
+        drained = stream.drained.wait(FLUSH_S)
+        room.log.info("agent_stopped", everything_sent=drained)
+    room.spool.close()
+    return 0
+
+
+def _follow_cluster(settings: Settings, clock: SystemClock, stop: threading.Event) -> KubePods | None:
+    pods = open_kube_pods(KubeAccess(settings.kube_api, settings.node), clock)
+    if pods is not None:
+        _start("kube-pods", pods.follow, stop)
+    return pods
+
+
+def load_prices(settings: Settings) -> Prices:
+    """
+    The price book and the catalogue.
+
+    Raises:
+        Stop: The price book is wrong.
+    """
+    try:
+        book = load_price_book(settings.price_book) if settings.price_book else PriceBook()
+    except Reject as trouble:
+        raise Stop(str(trouble), EXIT_SETTINGS) from trouble
+    return Prices(book, load_catalogue())
+
+
+def _credentials(settings: Settings) -> grpc.ChannelCredentials | None:
+    if settings.aggregator is None or not settings.tls.wanted:
+        return None
+    return tls.channel_credentials(settings.tls.ca, settings.tls.cert, settings.tls.key)
+
+
+def _boot(processes: Processes, now: Instant, log: FilteringBoundLogger) -> Boot:
+    try:
+        return processes.boot()
+    except Retry as trouble:
+        # The kernel's own monotonic clock begins at boot, so the books stay right without /proc.
+        log.warning("boot_unknown", reason=str(trouble))
+        return Boot("", now.wall_ns - now.monotonic_ns)
+
+
+def _before(spool: Spool, log: FilteringBoundLogger) -> Checkpoint | None:
+    text = spool.checkpoint()
+    if text is None:
+        return None
+    try:
+        return Checkpoint.from_json(text)
+    except ValueError as error:
+        log.error("checkpoint_unreadable", reason=str(error))
+        return None
+
+
+def _remember(room: watching.Room) -> None:
+    """Lives begin now, so they are known to the next agent even if this one ends at once."""
+    try:
+        room.spool.remember(room.books.checkpoint().to_json())
+    except Retry as trouble:
+        room.log.error("spool_fails", reason=str(trouble))
+
+
+def _healthy(room: watching.Room) -> tuple[bool, str]:
+    if room.failed:
+        return False, str(room.failed[0])
+    return True, "ok"
+
+
+def _ready(room: watching.Room) -> tuple[bool, str]:
+    now = room.clock.now()
+    silent = [
+        gpu.uuid
+        for gpu in room.books.gpus()
+        if now.monotonic_ns - room.last_read_ns.get(gpu.uuid, room.began_ns) > _SILENT_NS
+    ]
+    if silent:
+        return False, f"not read for {_SILENT_NS // NS_PER_SECOND} s: {', '.join(silent)}"
+    return True, "ok"
+
+
+def _start(name: str, target: Callable[..., None], *arguments: object) -> None:
+    threading.Thread(target=target, args=arguments, name=name, daemon=True).start()
+
+
+def leave(exit_code: int) -> NoReturn:
+    """End the process now, whatever its threads hang on."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(exit_code)

@@ -1,0 +1,166 @@
+"""
+A node's books: readings in, closed windows out.
+
+Windows are closed in order and without holes, each once, some seconds late so that end times arrive.
+Holds no clock: whoever calls says what time it is. Not for several threads at once.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from gpucost.cost_slice import CostSlice, Price
+from gpucost.identity import Device, Holder, NodeId
+from gpucost.window import Interval, window_of
+
+from gpucost_agent.ledger.checkpoint import Checkpoint
+from gpucost_agent.ledger.closing import close
+from gpucost_agent.ledger.directory import Directory
+from gpucost_agent.ledger.gpu_book import GpuBook, NodeView
+from gpucost_agent.ledger.holdings import Holdings
+from gpucost_agent.ledger.usage import Process
+from gpucost_agent.readings import Boot, Gpu, GpuReading, HoldingReading
+
+Quote = Callable[[str, int], Price]
+"""Price of a GPU, by UUID, that is valid at an instant (wall nanoseconds)."""
+
+_NODE_STARTING_NS = 3_600 * 1_000_000_000
+"""A boot longer ago than this is no start of the node any more: the GPU's life begins at the first look."""
+
+_LONGEST_GAP_NS = 7 * 24 * 3_600 * 1_000_000_000
+"""Of a gap longer than the spool's bound only the end is closed here; the aggregator closes the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """How the books are kept; one for a whole fleet. All in nanoseconds."""
+
+    window_ns: int
+    kubelet_grace_ns: int
+    lateness_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedWindow:
+    """
+    The slices of one window, and the checkpoint after it.
+
+    *lives* is the window cut by each GPU's life, by UUID; a GPU that did not live in it is not there.
+    """
+
+    interval: Interval
+    slices: tuple[CostSlice, ...]
+    lives: Mapping[str, Interval]
+    checkpoint: Checkpoint
+
+
+@dataclass(slots=True)
+class Books:
+    """
+    Everything that is not closed yet on one node.
+
+    *first_look_ns* is when this agent began to look; *before* is what the one before it left.
+    """
+
+    node: NodeId
+    method: Method
+    quote: Quote
+    first_look_ns: int
+    boot: Boot
+    before: Checkpoint | None = None
+    directory: Directory = field(default_factory=Directory)
+    holdings: Holdings = field(init=False)
+    closed_through_ns: int = field(init=False)
+    _books: dict[str, GpuBook] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.before is not None and self.before.boot_id != self.boot.boot_id:
+            self.before = None
+        self.holdings = Holdings(self.first_look_ns, self.method.kubelet_grace_ns)
+        start = self._begin_of_life()
+        if self.before is not None:
+            start = max(self.before.closed_through_ns, self.first_look_ns - _LONGEST_GAP_NS)
+            self.closed_through_ns = start
+        else:
+            self.closed_through_ns = window_of(start, self.method.window_ns).start_ns
+
+    def see_gpus(self, gpus: tuple[Gpu, ...], at_ns: int) -> None:
+        """Take in the driver's GPUs; one that is new begins its life now, or with the node."""
+        with_the_node = not self._books and self.before is None
+        for gpu in gpus:
+            if gpu.uuid in self._books:
+                continue
+            if self.before is not None and gpu.uuid in self.before.lives:
+                life_ns, look_ns = self.before.lives[gpu.uuid], self.first_look_ns
+            elif with_the_node:
+                life_ns, look_ns = self._begin_of_life(), self.first_look_ns
+            else:
+                life_ns = look_ns = max(at_ns, self.closed_through_ns)
+            self._books[gpu.uuid] = GpuBook(gpu, life_ns, look_ns)
+
+    def read_gpu(self, reading: GpuReading, identities: Mapping[int, Process]) -> None:
+        """Take in a look at one GPU, and who the processes were that it names."""
+        book = self._books.get(reading.gpu_uuid)
+        if book is not None:
+            book.add(reading, identities)
+
+    def read_holders(self, reading: HoldingReading) -> None:
+        """Take in the kubelet's answer."""
+        self.holdings.heard(reading)
+
+    def close_next(self, now_ns: int) -> ClosedWindow | None:
+        """The next window, if it is over for long enough; call again until there is none."""
+        window = window_of(self.closed_through_ns, self.method.window_ns)
+        # After a gap its windows wait until the first answer of the kubelet had time to come.
+        if now_ns < max(window.end_ns, self.first_look_ns) + self.method.lateness_ns:
+            return None
+        return self._close(Interval(self.closed_through_ns, window.end_ns))
+
+    def close_short(self, now_ns: int) -> list[ClosedWindow]:
+        """Everything up to *now_ns*: the agent ends, and the next one begins at this instant."""
+        closed = []
+        while self.closed_through_ns < now_ns:
+            window = window_of(self.closed_through_ns, self.method.window_ns)
+            closed.append(self._close(Interval(self.closed_through_ns, min(window.end_ns, now_ns))))
+        return closed
+
+    def gpus(self) -> tuple[Gpu, ...]:
+        """Every GPU that was seen since this agent began."""
+        return tuple(book.gpu for book in self._books.values())
+
+    def checkpoint(self) -> Checkpoint:
+        """What the next agent needs to know, as of the last closed window."""
+        held = self.holdings.latest
+        by_device: dict[Device, dict[Holder, int]] = {}
+        if held is not None:
+            for device, names in held.by_device.items():
+                by_device[device] = {
+                    self.directory.holder(name, self.closed_through_ns): count
+                    for name, count in names.items()
+                }
+        return Checkpoint(
+            self.boot.boot_id,
+            self.closed_through_ns,
+            {uuid: book.life_start_ns for uuid, book in self._books.items()},
+            by_device,
+            held.replicas if held is not None else {},
+        )
+
+    def _begin_of_life(self) -> int:
+        if self.first_look_ns - self.boot.booted_at_ns < _NODE_STARTING_NS:
+            return min(self.boot.booted_at_ns, self.first_look_ns)
+        return self.first_look_ns
+
+    def _close(self, interval: Interval) -> ClosedWindow:
+        view = NodeView(self.directory, self.holdings, tuple(sorted(self._books)), self.before)
+        slices: list[CostSlice] = []
+        lives: dict[str, Interval] = {}
+        for uuid in sorted(self._books):
+            window = self._books[uuid].window(self.node, interval, view)
+            if window is not None:
+                slices += close(window, self.quote(uuid, interval.start_ns))
+                lives[uuid] = window.life
+        self.closed_through_ns = interval.end_ns
+        for book in self._books.values():
+            book.forget_before(interval.end_ns)
+        self.holdings.forget_before(interval.end_ns)
+        return ClosedWindow(interval, tuple(slices), lives, self.checkpoint())

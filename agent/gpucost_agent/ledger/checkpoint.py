@@ -1,0 +1,67 @@
+"""What an agent has to remember so that the next one can close the gap between them."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from gpucost.identity import Device, Holder, HolderKind
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """
+    The books at the end of a closed window.
+
+    *lives* is when each GPU's life on this node began (wall nanoseconds).
+    *held* and *replicas* are the last that was known, as in ``Held`` but with holders.
+    """
+
+    boot_id: str
+    closed_through_ns: int
+    lives: Mapping[str, int] = field(default_factory=dict)
+    held: Mapping[Device, Mapping[Holder, int]] = field(default_factory=dict)
+    replicas: Mapping[Device, int] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """As text for the spool."""
+        return json.dumps(
+            {
+                "boot_id": self.boot_id,
+                "closed_through_ns": self.closed_through_ns,
+                "lives": dict(self.lives),
+                "held": [
+                    [asdict(device), [[asdict(holder), count] for holder, count in holders.items()]]
+                    for device, holders in self.held.items()
+                ],
+                "replicas": [[asdict(device), count] for device, count in self.replicas.items()],
+            },
+            sort_keys=True,
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> "Checkpoint":
+        """
+        The checkpoint in *text*.
+
+        Raises:
+            ValueError: It is none.
+        """
+        try:
+            fields = json.loads(text)
+            return cls(
+                fields["boot_id"],
+                fields["closed_through_ns"],
+                fields["lives"],
+                {
+                    Device(**device): {_holder(holder): count for holder, count in holders}
+                    for device, holders in fields["held"]
+                },
+                {Device(**device): count for device, count in fields["replicas"]},
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"no checkpoint of the books: {error}") from error
+
+
+def _holder(fields: dict[str, Any]) -> Holder:
+    return Holder(**{**fields, "kind": HolderKind(fields["kind"])})

@@ -1,0 +1,142 @@
+"""
+Who held a node's devices, and when: the kubelet's answers as a step function of time.
+
+An answer holds from the middle between it and a different one before it, as the change lies between the two.
+When the kubelet does not answer, its last holders hold for a grace; after that nobody can say.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from gpucost.identity import Device
+from gpucost.window import Interval
+
+from gpucost_agent.readings import HoldingReading
+
+KUBELET_AWAY = "kubelet_away"
+UNMAPPED = "unmapped"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ContainerName:
+    """A container by the names that the kubelet gives; its pod's UID comes from elsewhere."""
+
+    namespace: str
+    pod: str
+    container: str
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """
+    What one answer of the kubelet says: how many replicas of which device each container holds.
+
+    *replicas* is into how many each device is cut; one that is not named is not shared.
+    *unmapped* are ids of no known device.
+    """
+
+    by_device: Mapping[Device, Mapping[ContainerName, int]] = field(default_factory=dict)
+    replicas: Mapping[Device, int] = field(default_factory=dict)
+    unmapped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """A stretch of time with one answer; *held* is None where nobody can say."""
+
+    interval: Interval
+    held: Held | None
+
+
+@dataclass(slots=True)
+class _Run:
+    """One answer, from the first to the last time that it was heard without another in between."""
+
+    first_ns: int
+    last_ns: int
+    held: Held
+
+
+class Holdings:
+    """
+    The history of who held what, as far back as it was not forgotten.
+
+    *from_ns* is the first look at the node; the kubelet's first answer counts back to it if it came within
+    the grace.
+    """
+
+    def __init__(self, from_ns: int, grace_ns: int) -> None:
+        self._from_ns = from_ns
+        self._grace_ns = grace_ns
+        self._runs: list[_Run] = []
+        self._replicas: dict[Device, int] = {}
+
+    def heard(self, reading: HoldingReading) -> None:
+        """Add an answer; it is later than those before it."""
+        at, held = reading.read_at.wall_ns, self._held(reading)
+        last = self._runs[-1] if self._runs else None
+        if last is not None and last.held == held and at - last.last_ns <= self._grace_ns:
+            last.last_ns = at
+        else:
+            self._runs.append(_Run(at, at, held))
+
+    @property
+    def latest(self) -> Held | None:
+        """The last answer; None if there was none."""
+        return self._runs[-1].held if self._runs else None
+
+    def periods(self, interval: Interval) -> Iterator[Period]:
+        """*interval* cut where the answer changes, oldest first; together the periods cover it."""
+        done_ns = interval.start_ns
+        for number, run in enumerate(self._runs):
+            known = Interval(self._begin(number), self._end(number)).cut(Interval(done_ns, interval.end_ns))
+            if known is None:
+                continue
+            if done_ns < known.start_ns:
+                yield Period(Interval(done_ns, known.start_ns), None)
+            yield Period(known, run.held)
+            done_ns = known.end_ns
+        if done_ns < interval.end_ns:
+            yield Period(Interval(done_ns, interval.end_ns), None)
+
+    def forget_before(self, instant_ns: int) -> None:
+        """Drop what no interval from *instant_ns* on needs."""
+        while len(self._runs) > 1 and self._end(0) <= instant_ns:
+            # The next one begins where this one ended, so its beginning is kept as if it were the first look.
+            self._from_ns = self._begin(1)
+            del self._runs[0]
+
+    def _begin(self, number: int) -> int:
+        run = self._runs[number]
+        before_ns = self._runs[number - 1].last_ns if number else self._from_ns
+        if run.first_ns - before_ns > self._grace_ns:
+            return run.first_ns
+        return (before_ns + run.first_ns) // 2 if number else self._from_ns
+
+    def _end(self, number: int) -> int:
+        run = self._runs[number]
+        if number + 1 < len(self._runs) and self._runs[number + 1].first_ns - run.last_ns <= self._grace_ns:
+            return self._begin(number + 1)
+        return run.last_ns + self._grace_ns
+
+    def _held(self, reading: HoldingReading) -> Held:
+        by_device: dict[Device, dict[ContainerName, int]] = {}
+        ids: dict[Device, set[int]] = {}
+        unmapped = set()
+        for allocation in reading.allocations:
+            name = ContainerName(allocation.namespace, allocation.pod, allocation.container)
+            for device_id in allocation.devices:
+                if device_id.device is None:
+                    unmapped.add(device_id.raw)
+                    continue
+                holders = by_device.setdefault(device_id.device, {})
+                holders[name] = holders.get(name, 0) + 1
+                if device_id.replica is not None:
+                    ids.setdefault(device_id.device, set()).add(device_id.replica)
+        for device_id in reading.allocatable or ():
+            if device_id.device is not None and device_id.replica is not None:
+                ids.setdefault(device_id.device, set()).add(device_id.replica)
+        # The kubelet lists healthy replicas only, so the most that were ever seen is how many there are.
+        for device, seen in ids.items():
+            self._replicas[device] = max(self._replicas.get(device, 1), len(seen))
+        return Held(by_device, dict(self._replicas), tuple(sorted(unmapped)))

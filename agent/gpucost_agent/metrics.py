@@ -1,0 +1,159 @@
+"""What the agent says of its containers and of itself on /metrics, /healthz and /readyz."""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from wsgiref.simple_server import WSGIRequestHandler, make_server
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, make_wsgi_app
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.exposition import ThreadingWSGIServer
+from prometheus_client.registry import Collector
+
+from gpucost.cost_slice import CostSlice
+from gpucost.settings_source import HostPort
+from gpucost.trouble import EXIT_PERMISSION, EXIT_PORT, Stop
+from gpucost.units import NS_PER_HOUR, NS_PER_SECOND
+
+_LABELS = ("holder_kind", "namespace", "pod", "container", "reason")
+_FORGET_AFTER_NS = NS_PER_HOUR
+"""Series of a holder end an hour after its last slice, so that a busy node's list stays short."""
+
+Health = Callable[[], tuple[bool, str]]
+
+
+@dataclass
+class _Sums:
+    """Counters of one holder. Parts add up to what it was charged; reserved stands apart."""
+
+    cost: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("used", "idle", "unmeasured"), 0))
+    time_ns: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("used", "idle", "unmeasured"), 0))
+    reserved_ns: int = 0
+    last_ns: int = 0
+
+
+class HolderTotals(Collector):
+    """Cost and GPU-time by holder, since the agent began. For any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._sums: dict[tuple[str, ...], _Sums] = {}
+
+    def add(self, slices: Iterable[CostSlice], at_ns: int) -> None:
+        """Count the slices of a closed window that ended at *at_ns*."""
+        with self._lock:
+            for row in slices:
+                holder = row.key.holder
+                key = (holder.kind.value, holder.namespace, holder.pod, holder.container, holder.reason)
+                sums = self._sums.setdefault(key, _Sums())
+                sums.cost["used"] += row.cost.used_nanodollars
+                sums.cost["idle"] += row.cost.idle_nanodollars
+                sums.cost["unmeasured"] += row.cost.unmeasured_nanodollars
+                sums.time_ns["used"] += row.time.used_ns
+                sums.time_ns["idle"] += row.time.idle_ns
+                sums.time_ns["unmeasured"] += row.time.unmeasured_ns
+                sums.reserved_ns += row.time.reserved_ns
+                sums.last_ns = at_ns
+            self._sums = {
+                key: sums for key, sums in self._sums.items() if at_ns - sums.last_ns < _FORGET_AFTER_NS
+            }
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """Prometheus asks."""
+        cost = CounterMetricFamily(
+            "gpucost_cost_nanodollars",
+            "Cost charged to a holder in nano-dollars; the parts used, idle and unmeasured add up to it.",
+            labels=("part", *_LABELS),
+        )
+        time = CounterMetricFamily(
+            "gpucost_gpu_time_seconds",
+            "GPU-time charged to a holder in seconds of one whole GPU; the parts add up to it.",
+            labels=("part", *_LABELS),
+        )
+        reserved = CounterMetricFamily(
+            "gpucost_gpu_time_reserved_seconds", "GPU-time that a holder blocked.", labels=_LABELS
+        )
+        with self._lock:
+            for key, sums in self._sums.items():
+                for part, nanodollars in sums.cost.items():
+                    cost.add_metric((part, *key), nanodollars)
+                for part, time_ns in sums.time_ns.items():
+                    time.add_metric((part, *key), time_ns / NS_PER_SECOND)
+                reserved.add_metric(key, sums.reserved_ns / NS_PER_SECOND)
+        yield cost
+        yield time
+        yield reserved
+
+
+class Metrics:
+    """All of the agent's metrics; one registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.holders = HolderTotals()
+        self.registry.register(self.holders)
+        self.windows = self._counter("gpucost_windows_closed", "Windows closed.")
+        self.law_breaches = self._counter(
+            "gpucost_law_breaches", "Laws of the ledger found broken; any is a bug.", "law"
+        )
+        self.troubles = self._counter("gpucost_source_troubles", "Reads that failed.", "source", "trouble")
+        self.unmapped = self._gauge("gpucost_unmapped_device_ids", "Device ids that name no known device.")
+        self.unpriced_gpus = self._gauge("gpucost_unpriced_gpus", "GPUs without a price.")
+        self.spool_batches = self._gauge("gpucost_spool_batches", "Batches that wait for the aggregator.")
+        self.spool_bytes = self._gauge("gpucost_spool_bytes", "Bytes that wait for the aggregator.")
+        self.spool_lost = self._gauge(
+            "gpucost_spool_lost_windows_total", "Windows that went out of the full spool unsent."
+        )
+        self.spool_on_disk = self._gauge("gpucost_spool_on_disk", "1 while the spool's disk works.")
+        self.connected = self._gauge("gpucost_stream_connected", "1 while a stream to the aggregator stands.")
+        self.rejected = self._counter("gpucost_rejected_batches", "Batches of which slices were set aside.")
+        self.last_read = self._gauge(
+            "gpucost_gpu_last_read_timestamp_seconds", "When a GPU was last read.", "gpu_uuid"
+        )
+
+    def _counter(self, name: str, help_text: str, *labels: str) -> Counter:
+        return Counter(name, help_text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, help_text: str, *labels: str) -> Gauge:
+        return Gauge(name, help_text, labels, registry=self.registry)
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
+        """Scrapes are no news."""
+
+
+def serve(listen: HostPort, metrics: Metrics, healthy: Health, ready: Health) -> int:
+    """
+    Serve /metrics, /healthz and /readyz in threads of their own; the port that is listened on.
+
+    Raises:
+        Stop: The address is in use, or may not be used.
+    """
+    exposition = make_wsgi_app(metrics.registry)
+
+    def answer(environ, start_response):  # type: ignore[no-untyped-def]  # WSGI has no types worth the name
+        checks = {"/healthz": healthy, "/readyz": ready}
+        if check := checks.get(environ["PATH_INFO"]):
+            good, words = check()
+            status = "200 OK" if good else "503 Service Unavailable"
+        elif environ["PATH_INFO"] == "/metrics":
+            return exposition(environ, start_response)
+        else:
+            status, words = "404 Not Found", "there are /metrics, /healthz and /readyz"
+        start_response(status, [("Content-Type", "text/plain; charset=utf-8")])
+        return [f"{words}\n".encode()]
+
+    try:
+        server = make_server(listen.host, listen.port, answer, ThreadingWSGIServer, _Quiet)
+    except PermissionError as error:
+        raise Stop(
+            f"--metrics-listen {listen}: {error.strerror}: take a port above 1023", EXIT_PERMISSION
+        ) from error
+    except OSError as error:
+        raise Stop(
+            f"--metrics-listen {listen}: {error.strerror}: take another port, or stop what uses this one",
+            EXIT_PORT,
+        ) from error
+    threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
+    return server.server_port

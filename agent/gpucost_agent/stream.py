@@ -1,0 +1,233 @@
+"""
+Spool -> gRPC -> acknowledgement -> forget.
+
+One long-lived stream; when it ends, for whatever reason, another one begins where the aggregator is durable.
+"""
+
+import hashlib
+import random
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import grpc
+
+from gpucost.clock import Clock
+from gpucost.identity import NodeId
+from gpucost.trouble import Retry
+from gpucost.units import NS_PER_SECOND
+from gpucost.v1 import stream_pb2
+from gpucost.v1.stream_pb2_grpc import CostStreamStub
+from gpucost.wire import MAX_MESSAGE_BYTES
+
+from gpucost_agent.spool import Entry, Spool
+
+_IN_FLIGHT = 64
+"""Batches sent and not acknowledged; 64 windows of a busy node are far below a message bound of the server."""
+
+_STREAM_LIFE_S = 1_800
+_LONGEST_BACK_OFF_S = 60.0
+_LONGEST_SPREAD_NS = 30 * NS_PER_SECOND
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who speaks, as Hello says it. *cluster_uid* is asked at each Hello, as it may be learned late."""
+
+    node: NodeId
+    cluster_uid: Callable[[], str]
+    boot_id: str
+    version: str
+    window_ns: int
+    price_book_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where the aggregator is; without credentials the stream is plain text."""
+
+    address: str
+    credentials: grpc.ChannelCredentials | None = None
+
+
+class Listener(Protocol):
+    """Who wants to know how the stream is doing; called by the stream's thread, may not block."""
+
+    def connected(self, durable: int) -> None:
+        """A stream stands; the aggregator holds everything up to *durable*."""
+        ...
+
+    def disconnected(self, reason: str) -> None:
+        """The stream ended."""
+        ...
+
+    def rejected(self, sequence_number: int, reasons: list[str]) -> None:
+        """Slices of a batch were set aside at the aggregator."""
+        ...
+
+
+@dataclass
+class Stream:
+    """
+    Sends a spool's batches. ``run`` blocks for the life of the agent and raises nothing.
+
+    *draining*: set it to send what is there at once, and to end when all of it is acknowledged.
+    """
+
+    spool: Spool
+    target: Target
+    caller: Caller
+    clock: Clock
+    listener: Listener
+    draining: threading.Event = field(default_factory=threading.Event)
+    drained: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        """Streams, one after the other, until everything is drained."""
+        failures = 0
+        while not self.drained.is_set():
+            session = _Session(self)
+            try:
+                session.run()
+            except (grpc.RpcError, Retry) as error:
+                self.listener.disconnected(_words(error))
+            else:
+                self.listener.disconnected("ended by the aggregator")
+            failures = 0 if session.welcomed.is_set() else failures + 1
+            self._back_off(failures)
+
+    def _back_off(self, failures: int) -> None:
+        # Full jitter, so that a fleet does not come back in one instant. Draining wakes it up.
+        longest = min(_LONGEST_BACK_OFF_S, 1.0 * 2**failures)
+        if self.draining.is_set():
+            longest = min(longest, 1.0)
+        self.draining.wait(random.uniform(0, longest))  # noqa: S311 - spreads load, guards nothing
+
+
+class _Session:
+    """One stream: a generator that gRPC's own thread asks for messages, and a loop that reads the answers."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._sent = self._durable = 0
+        self._pause_until_ns = 0
+        self._over = threading.Event()
+        self._moved = threading.Event()
+        self.welcomed = threading.Event()
+
+    def run(self) -> None:
+        """Blocks until the stream ends. Raises grpc.RpcError where it broke."""
+        target = self._stream.target
+        options = [
+            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.keepalive_time_ms", 30_000),
+            ("grpc.keepalive_timeout_ms", 10_000),
+        ]
+        channel = (
+            grpc.insecure_channel(target.address, options)
+            if target.credentials is None
+            else grpc.secure_channel(target.address, target.credentials, options)
+        )
+        with channel:
+            life_s = _STREAM_LIFE_S * random.uniform(0.8, 1.2)  # noqa: S311 - spreads load, guards nothing
+            try:
+                stub = CostStreamStub(channel)  # type: ignore[no-untyped-call]  # generated
+                for answer in stub.Connect(self._messages(), timeout=life_s):
+                    self._take(answer)
+            finally:
+                self._over.set()
+                self._moved.set()
+
+    def _take(self, answer: stream_pb2.FromAggregator) -> None:
+        kind = answer.WhichOneof("message")
+        if kind == "welcome":
+            self._sent = self._durable = answer.welcome.durable_sequence_number
+            self._acknowledge(self._durable)
+            self.welcomed.set()
+            self._stream.listener.connected(self._durable)
+        elif kind == "ack":
+            self._acknowledge(answer.ack.sequence_number)
+        elif kind == "slow":
+            self._pause_until_ns = self._stream.clock.now().monotonic_ns + answer.slow.wait_ns
+        elif kind == "reject":
+            reasons = sorted({refused.reason for refused in answer.reject.refused})
+            self._stream.listener.rejected(answer.reject.sequence_number, reasons)
+        self._moved.set()
+
+    def _acknowledge(self, sequence_number: int) -> None:
+        self._durable = max(self._durable, sequence_number)
+        self._stream.spool.acknowledge(sequence_number, self._stream.clock.now().wall_ns)
+
+    def _messages(self) -> Iterator[stream_pb2.FromNode]:
+        yield stream_pb2.FromNode(hello=self._hello())
+        while not self.welcomed.wait(timeout=1.0):
+            if self._over.is_set():
+                return
+        while not self._over.is_set():
+            self._moved.clear()
+            self._stream.spool.appended.clear()
+            entry = self._next()
+            if entry is not None:
+                self._sent = entry.sequence_number
+                yield stream_pb2.FromNode(batch=stream_pb2.Batch.FromString(entry.message))
+            elif self._is_drained():
+                yield stream_pb2.FromNode(goodbye=self._goodbye())
+                self._stream.drained.set()
+                return
+            else:
+                self._wait()
+
+    def _hello(self) -> stream_pb2.Hello:
+        caller, position = self._stream.caller, self._stream.spool.position()
+        return stream_pb2.Hello(
+            role=stream_pb2.ROLE_AGENT,
+            cluster=caller.node.cluster,
+            cluster_uid=caller.cluster_uid(),
+            node=caller.node.node,
+            boot_id=caller.boot_id,
+            version=caller.version,
+            epoch=position.epoch,
+            next_sequence_number=position.next_sequence_number,
+            last_batch_sha256=position.last_sha256,
+            window_ns=caller.window_ns,
+            clock_ns=self._stream.clock.now().wall_ns,
+            price_book_version=caller.price_book_version,
+        )
+
+    def _goodbye(self) -> stream_pb2.Goodbye:
+        return stream_pb2.Goodbye(reason="the agent was asked to stop", last_sequence_number=self._sent)
+
+    def _next(self) -> Entry | None:
+        now = self._stream.clock.now()
+        if now.monotonic_ns < self._pause_until_ns or self._sent - self._durable >= _IN_FLIGHT:
+            return None
+        entries = self._stream.spool.after(self._sent, 1)
+        if not entries:
+            return None
+        waited_ns = now.wall_ns - entries[0].appended_at_ns
+        if 0 <= waited_ns < self._spread_ns() and not self._stream.draining.is_set():
+            return None
+        return entries[0]
+
+    def _spread_ns(self) -> int:
+        """How long this node lets a fresh batch lie, so that a fleet's do not arrive together."""
+        node = self._stream.caller.node
+        digest = hashlib.sha256(f"{node.cluster}/{node.node}".encode()).digest()
+        most_ns = min(self._stream.caller.window_ns // 2, _LONGEST_SPREAD_NS)
+        return int.from_bytes(digest[:8], "big") * most_ns >> 64
+
+    def _is_drained(self) -> bool:
+        if not self._stream.draining.is_set():
+            return False
+        return self._durable >= self._stream.spool.position().next_sequence_number - 1
+
+    def _wait(self) -> None:
+        # Short enough for a fresh batch's turn; an answer, a new batch or a drain ends it at once.
+        self._moved.wait(timeout=0.25)
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, grpc.Call):
+        return f"{error.code().name}: {error.details()}"
+    return str(error)

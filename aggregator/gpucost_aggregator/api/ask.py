@@ -1,0 +1,103 @@
+"""What a request asks for: its parameters, read strictly."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import UTC, tzinfo
+
+from gpucost.trouble import Reject
+from multidict import MultiMapping
+
+from gpucost_aggregator.api.problems import BadRequest
+from gpucost_aggregator.reports import basis as policies
+from gpucost_aggregator.reports import period as periods
+from gpucost_aggregator.reports.basis import MEASURED, Basis
+
+REPORT_PARAMETERS = ("window", "cluster", "namespace", "basis", "tz", "format", "limit")
+SLICE_PARAMETERS = ("window", "cluster", "namespace", "tz", "format", "limit", "cursor")
+REPEATABLE = frozenset({"cluster", "namespace"})
+
+DEFAULT_WINDOW = "24h"
+DEFAULT_LIMIT = 1_000
+MOST_ROWS = 10_000
+"""The most rows of one answer; a page of slices of this size is a few megabytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """
+    The parameters of a request. Empty *clusters* or *namespaces* are all of them.
+
+    *window* is still text: what it means depends on how far the books are closed.
+    """
+
+    window: str = DEFAULT_WINDOW
+    clusters: tuple[str, ...] = ()
+    namespaces: tuple[str, ...] = ()
+    basis: Basis = MEASURED
+    zone: tzinfo = UTC
+    zone_name: str = "UTC"
+    limit: int = DEFAULT_LIMIT
+    format: str = "json"
+    cursor: str | None = None
+
+
+def read_ask(query: MultiMapping[str], accept: str, known: Collection[str]) -> Ask:
+    """
+    The ask of *query*; the Accept header decides between JSON and CSV where ``format`` does not.
+
+    Raises:
+        BadRequest: A parameter is not *known*, given twice, or can not be read.
+    """
+    if unknown := sorted(set(query) - set(known)):
+        raise BadRequest(
+            f"unknown parameter {unknown[0]!r}", f"known here are {', '.join(known)}", parameter=unknown[0]
+        )
+    for name in set(query) - REPEATABLE:
+        if len(query.getall(name)) > 1:
+            raise BadRequest(f"{name} is given twice", "give it once", parameter=name)
+    zone_name = query.get("tz", "UTC")
+    return Ask(
+        window=query.get("window", DEFAULT_WINDOW),
+        clusters=_words(query, "cluster"),
+        namespaces=_words(query, "namespace"),
+        basis=_basis(query.get("basis", MEASURED.name)),
+        zone=_zone(zone_name),
+        zone_name=zone_name,
+        limit=_limit(query.get("limit", str(DEFAULT_LIMIT))),
+        format=_format(query.get("format"), accept),
+        cursor=query.get("cursor"),
+    )
+
+
+def _words(query: MultiMapping[str], name: str) -> tuple[str, ...]:
+    """Values of a parameter that may be repeated or hold several with commas, each once, in order."""
+    words = [word.strip() for text in query.getall(name, []) for word in text.split(",")]
+    return tuple(dict.fromkeys(word for word in words if word))
+
+
+def _basis(text: str) -> Basis:
+    try:
+        return policies.parse_basis(text)
+    except Reject as trouble:
+        raise BadRequest(str(trouble), policies.HINT, parameter="basis") from None
+
+
+def _zone(text: str) -> tzinfo:
+    try:
+        return periods.zone_named(text)
+    except Reject as trouble:
+        raise BadRequest(str(trouble), "the default is UTC", parameter="tz") from None
+
+
+def _limit(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 6 and 1 <= int(text) <= MOST_ROWS):
+        raise BadRequest(f"{text!r} is not a limit", f"take 1 to {MOST_ROWS}", parameter="limit")
+    return int(text)
+
+
+def _format(text: str | None, accept: str) -> str:
+    if text is None:
+        return "csv" if "text/csv" in accept and "application/json" not in accept else "json"
+    if text not in ("json", "csv"):
+        raise BadRequest(f"{text!r} is not a format", "take json or csv", parameter="format")
+    return text

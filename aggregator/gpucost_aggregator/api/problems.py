@@ -1,0 +1,28 @@
+"""Answers to requests that can not be answered: what is wrong, and what to do."""
+
+import json
+from typing import Any
+
+from aiohttp import web
+
+
+class BadRequest(Exception):
+    """The request can not be read; *parameter* is the one at fault, empty if none is."""
+
+    def __init__(self, error: str, hint: str, parameter: str = "") -> None:
+        super().__init__(error)
+        self.error = error
+        self.hint = hint
+        self.parameter = parameter
+
+
+def problem(status: int, error: str, hint: str, parameter: str = "") -> web.Response:
+    """A JSON body with ``error`` and ``hint``, and the ``parameter`` at fault where there is one."""
+    body = {"error": error, "hint": hint} | ({"parameter": parameter} if parameter else {})
+    return json_response(body, status)
+
+
+def json_response(body: Any, status: int = 200) -> web.Response:
+    """*body* as JSON; names of people's things stay readable."""
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return web.Response(text=text + "\n", status=status, content_type="application/json", charset="utf-8")

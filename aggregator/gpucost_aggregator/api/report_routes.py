@@ -1,0 +1,73 @@
+"""Reports: one handler each, as JSON and CSV."""
+
+from collections.abc import Callable, Sequence
+
+from aiohttp import web
+from gpucost.window import to_rfc3339
+
+from gpucost_aggregator.api.as_csv import report_csv
+from gpucost_aggregator.api.as_fields import Fields, Subject, idle_fields, model_fields, namespace_fields
+from gpucost_aggregator.api.as_json import cannot_tell_body, report_body
+from gpucost_aggregator.api.ask import REPORT_PARAMETERS, read_ask
+from gpucost_aggregator.api.desk import Settled
+from gpucost_aggregator.api.keys import DESK
+from gpucost_aggregator.api.problems import json_response
+from gpucost_aggregator.reports.idle import Idle
+from gpucost_aggregator.reports.report import Report
+
+NAMESPACE_COLUMNS = ("cluster", "namespace")
+MODEL_COLUMNS = ("model", "model_sources", "stacks", "clusters", "namespaces", "pods")
+IDLE_COLUMNS = (
+    *("cluster", "node", "gpu_uuid", "gi", "ci", "profile", "placement", "holder_kind"),
+    *("namespace", "pod", "pod_uid", "container", "gpu_model", "model", "owner_kind", "owner_name"),
+    *("idle_since", "idle_since_or_earlier", "idle_now", "never_used", "idle_ignored"),
+    "pace_nanodollars_per_hour",
+)
+
+ROUTES = web.RouteTableDef()
+
+
+@ROUTES.get("/api/v1/reports/namespaces")
+async def namespaces(request: web.Request) -> web.Response:
+    """What each namespace cost."""
+    settled = await _settle(request)
+    report = await request.app[DESK].namespaces(settled)
+    return _face(settled, report, namespace_fields, NAMESPACE_COLUMNS)
+
+
+@ROUTES.get("/api/v1/reports/models")
+async def models(request: web.Request) -> web.Response:
+    """What each model cost, over all clusters."""
+    settled = await _settle(request)
+    report = await request.app[DESK].models(settled)
+    return _face(settled, report, model_fields, MODEL_COLUMNS)
+
+
+@ROUTES.get("/api/v1/reports/idle")
+async def idle(request: web.Request) -> web.Response:
+    """Which GPUs were idle, who held them, and apart from them what nobody can say."""
+    settled = await _settle(request)
+    found = await request.app[DESK].idle(settled)
+    cannot_tell = cannot_tell_body(found.cannot_tell, settled.ask.limit)
+    return _face(settled, found.report, _idle_fields, IDLE_COLUMNS, {"cannot_tell": cannot_tell})
+
+
+async def _settle(request: web.Request) -> Settled:
+    ask = read_ask(request.query, request.headers.get("Accept", ""), REPORT_PARAMETERS)
+    return await request.app[DESK].settle(ask)
+
+
+def _face(
+    settled: Settled,
+    report: Report[Subject],
+    fields: Callable[[Subject], Fields],
+    columns: Sequence[str],
+    beside: Fields | None = None,
+) -> web.Response:
+    if settled.ask.format == "csv":
+        return web.Response(text=report_csv(report, fields, columns), content_type="text/csv", charset="utf-8")
+    return json_response(report_body(settled, report, fields) | (beside or {}))
+
+
+def _idle_fields(subject: Idle) -> Fields:
+    return idle_fields(subject, to_rfc3339)

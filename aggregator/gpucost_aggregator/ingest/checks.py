@@ -1,0 +1,114 @@
+"""
+Which slices can be kept, and which laws a batch breaks. Pure.
+
+A slice that can never be accepted is set aside and its batch goes on without it;
+laws over several slices are counted, as no single one of them is known to be wrong.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from gpucost.cost_slice import GPU, CostSlice, breaches
+from gpucost.identity import NodeId
+from gpucost.units import NS_PER_HOUR, NS_PER_SECOND
+from gpucost.window import hour_offset_ns, window_of
+
+from gpucost_aggregator.store.rows import Refused
+
+FUTURE_NS = 300 * NS_PER_SECOND
+"""How far a clock may be ahead: five minutes, the bound past which an agent distrusts its own."""
+
+MAX_SLICES = 10_000
+"""Slices in one batch: 16 GPUs in 7 instances with 80 holders each; each takes 2 KiB once it is read."""
+
+_INT64_MAX = (1 << 63) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """
+    A batch's slices, the good apart from the refused.
+
+    *refused* pairs each with its place in the batch; *breaches* counts laws by their names.
+    """
+
+    good: tuple[CostSlice, ...]
+    refused: tuple[tuple[int, Refused], ...]
+    breaches: Counter[str]
+
+
+def check_slices(slices: tuple[CostSlice, ...], node: NodeId, window_ns: int, now_ns: int) -> Checked:
+    """What can be kept of the *slices* that *node* sent, at *now_ns* by this program's clock."""
+    good: list[CostSlice] = []
+    refused: list[tuple[int, Refused]] = []
+    found: Counter[str] = Counter()
+    for place, row in enumerate(slices):
+        reasons = _why_not(row, node, now_ns)
+        if reasons:
+            refused.append((place, Refused(row, "; ".join(reasons))))
+            continue
+        bounds = breaches(row)
+        if bounds:
+            found["slice"] += 1
+            refused.append((place, Refused(row, "; ".join(bounds))))
+            continue
+        good.append(row)
+    # Over all that came: a sum without its refused part says nothing of the agent.
+    for rows in _by_gpu(slices):
+        found += _gpu_breaches(rows, window_ns)
+    return Checked(tuple(good), tuple(refused), found)
+
+
+def _why_not(row: CostSlice, node: NodeId, now_ns: int) -> list[str]:
+    key, reasons = row.key, []
+    if key.node != node:
+        reasons.append("is of another node than its stream")
+    if key.window_start_ns > now_ns + FUTURE_NS:
+        reasons.append("is from the future")
+    if key.window_start_ns < 0:
+        reasons.append("is from before 1970")
+    if not row.length_ns:
+        reasons.append("has no length")
+    if any(not flag or " " in flag for flag in row.flags):
+        reasons.append("has a flag that is no word")
+    if max(row.time.charged_ns, row.cost.nanodollars, key.window_start_ns + row.length_ns) > _INT64_MAX:
+        reasons.append("has a sum that passes 64 bits")
+    return reasons
+
+
+def _by_gpu(slices: Iterable[CostSlice]) -> Iterable[list[CostSlice]]:
+    found: dict[tuple[str, int], list[CostSlice]] = {}
+    for row in slices:
+        if row.key.resource == GPU:
+            found.setdefault((row.key.device.gpu_uuid, row.key.window_start_ns), []).append(row)
+    return found.values()
+
+
+def _gpu_breaches(rows: list[CostSlice], window_ns: int) -> Counter[str]:
+    """Laws 1 to 3 over all slices of one GPU in one window, as far as the slices alone tell them."""
+    found: Counter[str] = Counter()
+    charged_ns = sum(row.time.charged_ns for row in rows)
+    lengths = {row.key.device: row.length_ns for row in rows}
+    if all(row.key.device.is_whole for row in rows):
+        if {row.length_ns for row in rows} != {charged_ns}:
+            found["gpu_time"] += 1
+    elif not max(lengths.values()) <= charged_ns <= sum(lengths.values()):
+        # A layout may change within the window, so that no device lives as long as its GPU.
+        found["gpu_time"] += 1
+    prices = {row.price.nanodollars_per_hour for row in rows}
+    price = prices.pop()
+    if price is None or prices:
+        return found
+    cost = sum(row.cost.nanodollars for row in rows)
+    if cost not in _costs(price, rows[0].key.window_start_ns, charged_ns, window_ns):
+        found["money"] += 1
+    return found
+
+
+def _costs(price: int, start_ns: int, length_ns: int, window_ns: int) -> set[int]:
+    """What the time may cost: it began with the window, it ended with it, or a clock was set within it."""
+    begin_ns = hour_offset_ns(start_ns)
+    end_ns = begin_ns + window_of(start_ns, window_ns).end_ns - start_ns
+    spans = ((begin_ns, begin_ns + length_ns), (end_ns - length_ns, end_ns), (0, length_ns))
+    return {price * end // NS_PER_HOUR - price * begin // NS_PER_HOUR for begin, end in spans}

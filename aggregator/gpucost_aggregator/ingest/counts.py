@@ -1,0 +1,30 @@
+"""What the ingest counts; plain numbers of the event loop, shown at /metrics."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Counts:
+    """Since the program's start; each becomes a metric of nearly its name."""
+
+    streams: int = 0
+    streams_opened: int = 0
+    hellos_refused: int = 0
+    takeovers: int = 0
+    batches: int = 0
+    batches_resent: int = 0
+    batches_malformed: int = 0
+    slices_written: int = 0
+    slices_duplicate: int = 0
+    conflicts: int = 0
+    slices_refused: int = 0
+    sequence_gaps: int = 0
+    cluster_facts: int = 0
+    slows: int = 0
+    commits: int = 0
+    commit_retries: int = 0
+    commit_failures: int = 0
+    commit_ns: int = 0
+    writable: bool = True
+    law_breaches: Counter[str] = field(default_factory=Counter)

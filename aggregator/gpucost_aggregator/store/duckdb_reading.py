@@ -1,0 +1,174 @@
+"""What the embedded store is asked, as SQL. Parameters travel beside the text, never in it."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from gpucost.cost_slice import CostSlice
+from gpucost.facts import GpuFacts, WorkloadFacts
+from gpucost.identity import NodeId
+
+from gpucost_aggregator.store.paging import ORDER, Place
+from gpucost_aggregator.store.rows import (
+    Dimension,
+    NodeProgress,
+    QuarantineTotals,
+    Scope,
+    Sums,
+    Total,
+)
+from gpucost_aggregator.store.slice_columns import SLICE_COLUMNS, slice_of
+
+Ask = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
+"""Runs one query and fetches all of its rows."""
+
+MAX_REASONS = 20
+"""Reasons of the quarantine that are told one by one; they quote numbers, so there may be very many."""
+
+_NUMBERS = frozenset({Dimension.GI, Dimension.CI, Dimension.PLACEMENT})
+_SUMS = (
+    *("reserved_ns", "used_ns", "idle_ns", "unmeasured_ns", "cost_used_nanodollars"),
+    *("cost_idle_nanodollars", "cost_unmeasured_nanodollars", "cost_reserved_nanodollars"),
+)
+
+
+def totals(ask: Ask, scope: Scope, by: Sequence[Dimension]) -> list[Total]:
+    """Sums by *by*; a sum of 64-bit integers is 128 bits wide here, and a Python integer outside."""
+    where, parameters = _where(scope)
+    keys = ", ".join(_key(dimension) for dimension in by)
+    group = f"GROUP BY {', '.join(str(place + 1) for place in range(len(by)))}" if by else ""
+    rows = ask(
+        f"""
+        SELECT {keys + "," if keys else ""}
+            {", ".join(f"sum({name})" for name in _SUMS)},
+            coalesce(sum(used_ns::HUGEINT + idle_ns + unmeasured_ns)
+                FILTER (WHERE price_nanodollars_per_hour IS NULL), 0),
+            min(window_start_ns),
+            max(window_start_ns + length_ns),
+            max(window_start_ns + length_ns) FILTER (WHERE used_ns > 0),
+            list(DISTINCT flags) FILTER (WHERE flags <> '')
+        FROM slices WHERE {where} {group} HAVING count(*) > 0
+        """,
+        parameters,
+    )
+    found = []
+    for row in sorted(rows, key=lambda row: row[: len(by)]):
+        *amounts, first_ns, last_ns, last_used_ns, flags = row[len(by) :]
+        together = sorted({flag for text in flags or () for flag in text.split(" ")})
+        found.append(Total(row[: len(by)], Sums(*amounts), first_ns, last_ns, last_used_ns, tuple(together)))
+    return found
+
+
+def slices(ask: Ask, scope: Scope, after: Place | None, limit: int) -> list[CostSlice]:
+    """The first *limit* slices of *scope* behind *after*, in their order."""
+    where, parameters = _where(scope)
+    if after is not None:
+        where += f" AND window_start_ns >= ? AND ({', '.join(sql for sql, _ in ORDER)}) > "
+        where += f"({', '.join('?' for _ in after)})"
+        parameters = [*parameters, after[0], *after]
+    rows = ask(
+        f"""
+        SELECT {", ".join(SLICE_COLUMNS)} FROM slices WHERE {where}
+        ORDER BY {", ".join(sql for sql, _ in ORDER)} LIMIT ?
+        """,
+        [*parameters, limit],
+    )
+    return [slice_of(dict(zip(SLICE_COLUMNS, row, strict=True))) for row in rows]
+
+
+def workloads(ask: Ask, scope: Scope) -> Mapping[tuple[str, str, str, str], WorkloadFacts]:
+    """Latest facts of the pods with slices in *scope*; of two from one instant, those that came later."""
+    where, parameters = _where(scope)
+    rows = ask(
+        f"""
+        SELECT w.cluster, w.namespace, w.pod, w.pod_uid, w.valid_from_ns,
+            l.content, a.content, w.owner_kind, w.owner_name
+        FROM (
+            FROM workloads
+            SEMI JOIN (
+                SELECT DISTINCT cluster, namespace, pod, pod_uid FROM slices
+                WHERE {where} AND holder_kind = 'container'
+            ) USING (cluster, namespace, pod, pod_uid)
+            QUALIFY row_number() OVER (
+                PARTITION BY cluster, namespace, pod, pod_uid
+                ORDER BY valid_from_ns DESC, received_at_ns DESC, workloads.rowid DESC
+            ) = 1
+        ) w
+        JOIN label_sets l ON l.label_set_id = w.labels_id
+        JOIN label_sets a ON a.label_set_id = w.annotations_id
+        """,
+        parameters,
+    )
+    read: dict[str, Mapping[str, str]] = {}
+    for row in rows:
+        for content in row[5:7]:
+            if content not in read:
+                read[content] = json.loads(content)
+    return {
+        (cluster, namespace, pod, uid): WorkloadFacts(
+            namespace, pod, uid, since, read[labels], read[annotations], owner_kind, owner_name
+        )
+        for cluster, namespace, pod, uid, since, labels, annotations, owner_kind, owner_name in rows
+    }
+
+
+def gpus(ask: Ask) -> Mapping[tuple[str, str], GpuFacts]:
+    """Latest facts of every GPU."""
+    rows = ask(
+        """
+        SELECT cluster, gpu_uuid, model, memory_bytes, instance_type, region, valid_from_ns FROM gpus
+        QUALIFY row_number() OVER (
+            PARTITION BY cluster, gpu_uuid ORDER BY valid_from_ns DESC, received_at_ns DESC, rowid DESC
+        ) = 1
+        """,
+        [],
+    )
+    return {row[:2]: GpuFacts(*row[1:]) for row in rows}
+
+
+def progress(ask: Ask) -> list[NodeProgress]:
+    """The boot of every node that was heard last."""
+    rows = ask(
+        """
+        SELECT cluster, node, boot_id, window_ns, closed_through_ns, last_heard_ns FROM progress
+        QUALIFY row_number() OVER (PARTITION BY cluster, node ORDER BY last_heard_ns DESC, rowid DESC) = 1
+        ORDER BY cluster, node
+        """,
+        [],
+    )
+    return [NodeProgress(NodeId(cluster, node), *rest) for cluster, node, *rest in rows]
+
+
+def quarantined(ask: Ask, scope: Scope) -> QuarantineTotals:
+    """What is set aside; past MAX_REASONS, the rarer reasons are one: (other)."""
+    where, parameters = _where(scope)
+    rows = ask(
+        f"""
+        SELECT refused_because, count(*),
+            sum(used_ns::HUGEINT + idle_ns + unmeasured_ns), sum(cost_nanodollars)
+        FROM quarantine WHERE {where} GROUP BY 1 ORDER BY 2 DESC, 1
+        """,
+        parameters,
+    )
+    reasons = {reason: count for reason, count, _, _ in rows[:MAX_REASONS]}
+    if others := sum(row[1] for row in rows[MAX_REASONS:]):
+        reasons["(other)"] = others
+    count, charged_ns, cost = (
+        (sum(column) for column in list(zip(*rows, strict=True))[1:]) if rows else (0, 0, 0)
+    )
+    return QuarantineTotals(count, charged_ns, cost, reasons)
+
+
+def _where(scope: Scope) -> tuple[str, list[Any]]:
+    text = "window_start_ns >= ? AND window_start_ns < ?"
+    parameters: list[Any] = [scope.start_ns, scope.end_ns]
+    for column, allowed in (("cluster", scope.clusters), ("namespace", scope.namespaces)):
+        if allowed:
+            text += f" AND {column} IN ({', '.join('?' for _ in allowed)})"
+            parameters += allowed
+    return text, parameters
+
+
+def _key(dimension: Dimension) -> str:
+    column = Dimension(dimension).value
+    return f"coalesce({column}::VARCHAR, '')" if dimension in _NUMBERS else column

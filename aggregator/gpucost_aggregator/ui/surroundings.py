@@ -1,0 +1,48 @@
+"""What every page knows beside its report: the request's state, and how far the books are closed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import tzinfo
+from urllib.parse import urlencode
+
+from gpucost_aggregator.reports.completeness import Completeness
+from gpucost_aggregator.reports.period import Period
+
+State = Mapping[str, str]
+"""What of the URL a page keeps in its links: window, cluster, namespace, tz, theme; a list has commas."""
+
+STATE_PARAMETERS = ("window", "cluster", "namespace", "tz", "theme")
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """*clusters* are all that there are; *known* and *period* are of those asked for."""
+
+    path: str
+    state: State
+    period: Period
+    known: Completeness
+    now_ns: int
+    zone: tzinfo
+    version: str
+    clusters: tuple[str, ...] = ()
+    picked_clusters: tuple[str, ...] = ()
+    picked_namespaces: tuple[str, ...] = ()
+    counts: Mapping[str, str] = field(default_factory=dict)
+
+    def link(self, path: str, **changes: str) -> str:
+        """*path* with the state of this page, but for *changes*; an empty text takes a parameter out."""
+        state = {name: changes.get(name, self.state.get(name, "")) for name in STATE_PARAMETERS}
+        query = urlencode({name: text for name, text in state.items() if text}, safe=",:/")
+        return f"{path}?{query}" if query else path
+
+    def export(self, report: str, kind: str) -> str:
+        """Where the same numbers are as CSV or JSON."""
+        state = {name: text for name, text in self.state.items() if text and name != "theme"}
+        query = urlencode(state | {"format": kind}, safe=",:/")
+        return f"/api/v1/reports/{report}?{query}"
+
+    @property
+    def has_data(self) -> bool:
+        """Whether any window was ever closed."""
+        return self.known.complete_through_ns is not None

@@ -1,0 +1,62 @@
+"""Paths that runtimes were seen to make."""
+
+import pytest
+
+from gpucost_agent.sources.cgroup_paths import Place, parse_cgroup
+
+UID = "0e2e0d3b-9c1a-4f65-8a0f-8f0e6a1c2b3d"
+DASHED = UID.replace("-", "_")
+CID = "9f" * 32
+OUTER = "ab" * 32
+HASH = "0123456789abcdef" * 2
+SLICE = f"/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{DASHED}.slice"
+IN_POD = Place(UID, CID)
+
+
+@pytest.mark.parametrize(
+    ("path", "place"),
+    [
+        (f"/kubepods/burstable/pod{UID}/{CID}", IN_POD),
+        (f"/kubepods/besteffort/pod{UID}/{CID}", IN_POD),
+        (f"/kubepods/pod{UID}/{CID}", IN_POD),
+        (f"/kubepods/burstable/pod{UID}/crio-{CID}", IN_POD),
+        (f"{SLICE}/cri-containerd-{CID}.scope", IN_POD),
+        (f"{SLICE}/crio-{CID}.scope", IN_POD),
+        (f"{SLICE}/docker-{CID}.scope", IN_POD),
+        (f"{SLICE}/libpod-{CID}.scope", IN_POD),
+        (f"/kubepods.slice/kubepods-pod{DASHED}.slice/cri-containerd-{CID}.scope", IN_POD),
+        (f"/system.slice/containerd.service/kubepods-besteffort-pod{DASHED}.slice:cri-containerd:{CID}", IN_POD),
+        (f"{SLICE}/crio-{CID}.scope/container", IN_POD),
+        (f"{SLICE}/cri-containerd-{CID}.scope/init/docker/{OUTER}", IN_POD),
+        (f"/../../../kubepods-pod{DASHED}.slice/cri-containerd-{CID}.scope", IN_POD),
+        (f"/../pod{UID}/{CID}", IN_POD),
+        (
+            f"/system.slice/docker-{OUTER}.scope/kubelet.slice/kubelet-kubepods.slice/"
+            f"kubelet-kubepods-burstable.slice/kubelet-kubepods-burstable-pod{DASHED}.slice/cri-containerd-{CID}.scope",
+            IN_POD,
+        ),
+        (f"/kubepods/burstable/pod{HASH}/{CID}", Place(HASH, CID)),
+        (f"{SLICE}", Place(UID)),
+        (f"{SLICE}/crio-conmon-{CID}.scope", Place(UID)),
+        (f"/system.slice/docker-{OUTER}.scope", Place(unit=f"docker-{OUTER}.scope")),
+        ("/system.slice/nvidia-persistenced.service", Place(unit="nvidia-persistenced.service")),
+        ("/user.slice/user-1000.slice/session-3.scope", Place(unit="session-3.scope")),
+        ("/user.slice/user-1000.slice/user@1000.service/app.slice/x.service", Place(unit="x.service")),
+        ("/init.scope", Place(unit="init.scope")),
+        ("/", Place()),
+        ("/podcast/0e2e0d3b", Place()),
+        (f"/pod{UID}0/{CID}", Place()),
+    ],
+)
+def test_a_process_stands_where_its_runtime_put_it(path: str, place: Place) -> None:
+    assert parse_cgroup(f"0::{path}\n") == place
+
+
+def test_on_version_1_the_hierarchy_that_knows_the_container_is_right() -> None:
+    text = f"4:memory:{SLICE}/cri-containerd-{CID}.scope\n1:name=systemd:/\n0::/system.slice/containerd.service\n"
+    assert parse_cgroup(text) == IN_POD
+
+
+@pytest.mark.parametrize("text", ["", "\n", "nonsense\n", "0:\n"])
+def test_what_is_no_cgroup_file_tells_nothing(text: str) -> None:
+    assert parse_cgroup(text) == Place()
