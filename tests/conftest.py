@@ -7,7 +7,9 @@ import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--update-golden", action="store_true", help="write golden files instead of comparing them")
+    parser.addoption(
+        "--update-golden", action="store_true", help="write golden files instead of comparing them"
+    )
 
 
 @pytest.fixture

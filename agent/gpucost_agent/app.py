@@ -42,6 +42,8 @@ LATENESS_NS = 10 * NS_PER_SECOND
 FLUSH_S = 25.0
 """How long an agent that was asked to stop waits for the last acknowledgement; Kubernetes kills after 30 s."""
 
+EXIT_BUG = 1
+
 _SILENT_NS = 60 * NS_PER_SECOND
 """A GPU that was not read for this long has a hung driver."""
 
@@ -107,6 +109,7 @@ def run(settings: Settings) -> int:
         _before(spool, log),
     )
     room = watching.Room(books, spool, clock, Metrics(), log, prices, cluster, stop, first_look.monotonic_ns)
+    threading.excepthook = lambda failure: _bug(room, failure)
     books.see_gpus(gpus, first_look.wall_ns)
     _remember(room)
     serve(settings.metrics_listen, room.metrics, lambda: _healthy(room), lambda: _ready(room))
@@ -169,6 +172,13 @@ def _end(room: watching.Room, stream: Stream | None) -> int:
     return 0
 
 
+def _bug(room: watching.Room, failure: threading.ExceptHookArgs) -> None:
+    """A thread that ends by an error nobody expected would leave a hole in the books: begin anew instead."""
+    name = failure.thread.name if failure.thread is not None else "unknown"
+    room.log.error("thread_failed", thread=name, exc_info=failure.exc_value)
+    room.fail(Stop(f"thread {name} failed: {failure.exc_value!r}; please report it", EXIT_BUG))
+
+
 def _follow_cluster(settings: Settings, clock: SystemClock, stop: threading.Event) -> KubePods | None:
     pods = open_kube_pods(KubeAccess(settings.kube_api, settings.node), clock)
     if pods is not None:
@@ -212,7 +222,7 @@ def _before(spool: Spool, log: FilteringBoundLogger) -> Checkpoint | None:
     try:
         return Checkpoint.from_json(text)
     except ValueError as error:
-        log.error("checkpoint_unreadable", reason=str(error))
+        log.warning("checkpoint_unreadable", reason=str(error))
         return None
 
 
@@ -221,7 +231,7 @@ def _remember(room: watching.Room) -> None:
     try:
         room.spool.remember(room.books.checkpoint().to_json())
     except Retry as trouble:
-        room.log.error("spool_fails", reason=str(trouble))
+        room.log.warning("spool_fails", reason=str(trouble))
 
 
 def _healthy(room: watching.Room) -> tuple[bool, str]:

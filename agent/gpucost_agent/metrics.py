@@ -5,15 +5,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, make_wsgi_app
-from prometheus_client.core import CounterMetricFamily
-from prometheus_client.exposition import ThreadingWSGIServer
-from prometheus_client.registry import Collector
-
 from gpucost.cost_slice import CostSlice
 from gpucost.settings_source import HostPort
 from gpucost.trouble import EXIT_PERMISSION, EXIT_PORT, Stop
 from gpucost.units import NS_PER_HOUR, NS_PER_SECOND
+from prometheus_client import CollectorRegistry, Counter, Gauge, make_wsgi_app
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.exposition import ThreadingWSGIServer
+from prometheus_client.registry import Collector
 
 _LABELS = ("holder_kind", "namespace", "pod", "container", "reason")
 _FORGET_AFTER_NS = NS_PER_HOUR

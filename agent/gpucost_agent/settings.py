@@ -215,7 +215,8 @@ def read(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[str, Settings
         raise loaded.stop(TLS_CERT.name, "--tls-cert and --tls-key belong together: give both or none")
     if aggregator is not None and not (insecure or tls.wanted or aggregator.is_loopback):
         raise Stop(
-            f"--aggregator {aggregator} would be spoken to in plain text: give --tls-ca, or --insecure if that is meant",
+            f"--aggregator {aggregator} would be spoken to in plain text:"
+            " give --tls-ca, or --insecure if that is meant",
             EXIT_SETTINGS,
         )
     settings = Settings(

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import grpc
-
 from gpucost.clock import Clock
 from gpucost.identity import NodeId
 from gpucost.trouble import Retry

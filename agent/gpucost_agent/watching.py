@@ -113,23 +113,28 @@ class Complaint:
 def watch_gpu(room: Room, gpu: Gpu, source: GpuSource, processes: ProcessSource) -> None:
     """Thread of one GPU: its readings, with its processes identified while they still live."""
     complaint = Complaint(room, f"nvml:{gpu.uuid}")
-    while not room.stop.wait(GPU_PERIOD_S):
+    while True:
         try:
-            reading = source.read()
+            _take(room, gpu, source.read(), processes)
         except Retry as trouble:
             complaint.failing(str(trouble))
-            continue
         except Stop as trouble:
             room.fail(trouble)
             return
-        complaint.works()
-        for name in reading.troubles:
-            room.metrics.troubles.labels("nvml", name).inc()
-        identities = {pid: processes.identify(pid) for pid in _pids(reading)}
-        room.last_read_ns[gpu.uuid] = reading.read_at.monotonic_ns
-        room.metrics.last_read.labels(gpu.uuid).set(reading.read_at.wall_ns / NS_PER_SECOND)
-        with room.lock:
-            room.books.read_gpu(reading, identities)
+        else:
+            complaint.works()
+        if room.stop.wait(GPU_PERIOD_S):
+            return
+
+
+def _take(room: Room, gpu: Gpu, reading: GpuReading, processes: ProcessSource) -> None:
+    for name in reading.troubles:
+        room.metrics.troubles.labels("nvml", name).inc()
+    identities = {pid: processes.identify(pid) for pid in _pids(reading)}
+    room.last_read_ns[gpu.uuid] = reading.read_at.monotonic_ns
+    room.metrics.last_read.labels(gpu.uuid).set(reading.read_at.wall_ns / NS_PER_SECOND)
+    with room.lock:
+        room.books.read_gpu(reading, identities)
 
 
 def watch_holders(room: Room, source: HolderSource, files: HostFiles) -> None:
@@ -213,7 +218,8 @@ def keep(room: Room, closed: ClosedWindow) -> None:
             interval.end_ns,
             room.prices.book.version,
         )
-        return batch_to_message(content).SerializeToString()
+        # Deterministic, so that both ends know a batch by one hash.
+        return batch_to_message(content).SerializeToString(deterministic=True)
 
     room.spool.append(encode, closed.checkpoint.to_json(), room.clock.now().wall_ns)
     room.metrics.holders.add(closed.slices, interval.end_ns)

@@ -32,7 +32,7 @@ def money_decimals(nanodollars: int) -> int:
 
 
 def money(nanodollars: int, decimals: int) -> str:
-    """Dollars with *decimals* places (0 to 9), half to even: ``$1,234``, ``−$0.50``, ``<$0.01``."""
+    """Dollars with *decimals* places (0 to 9), half to even: ``$1,234``, ``<$0.01``."""
     unit = NANODOLLARS_PER_USD // 10**decimals
     shown = _divide_half_even(abs(nanodollars), unit)
     if nanodollars and not shown:
@@ -92,7 +92,7 @@ def gpu_hours(ns: int, decimals: int) -> str:
 
 def percent(part: int, whole: int, *, at_least: bool = False) -> str:
     """
-    *part* of *whole* for people: ``0%``, ``<0.1%``, ``9.7%``, ``27%``, ``99.9%``, ``100%``; ``–`` of nothing.
+    *part* of *whole* for people: ``0%``, ``<0.1%``, ``9.7%``, ``27%``, ``99.9%``, ``100%``; a dash of nothing.
 
     *at_least* adds a plus: some use is unknown. Only what is all of it reads 100%.
     """
@@ -147,7 +147,7 @@ def clock_time(at_ns: int, zone: tzinfo = UTC) -> str:
 
 
 def interval(start_ns: int, end_ns: int, zone: tzinfo = UTC) -> str:
-    """From one moment to another, the end left out: ``Sat 14 Nov 08:00 – Sat 21 Nov 08:00 UTC``."""
+    """From one moment to another, the end left out: ``Sat 21 Nov 08:00–09:00 UTC``."""
     start, end = _moment(start_ns, zone), _moment(end_ns, zone)
     if start.date() == end.date():
         return f"{_day(start)} {_clock(start)}{EN_DASH}{_clock(end)} {_zone_name(end)}"

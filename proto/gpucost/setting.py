@@ -12,8 +12,8 @@ T_co = TypeVar("T_co", covariant=True)
 # fmt: off
 FLEET_SETTINGS = frozenset({
     "cluster", "node", "window-seconds", "aggregator", "insecure", "tls-ca", "tls-cert", "tls-key",
-    "token-file", "spool-dir", "price-book", "pod-resources-socket", "proc-root", "host-root",
-    "kube-api", "kubelet-url", "dcgm-url", "metrics-listen", "kubelet-grace-seconds", "data-dir",
+    "spool-dir", "price-book", "pod-resources-socket", "proc-root", "host-root",
+    "kube-api", "metrics-listen", "kubelet-grace-seconds", "data-dir",
     "grpc-listen", "http-listen", "admin-socket", "memory-limit", "threads", "retention-raw-days",
     "retention-hours-days", "rules", "log-format", "log-level",
 })

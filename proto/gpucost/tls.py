@@ -44,8 +44,13 @@ def read_pems(ca: Path | None, cert: Path | None, key: Path | None) -> Pems:
                 f"--tls-ca {ca}: holds no certificate: write the authority's, as PEM", EXIT_SETTINGS
             ) from None
     if cert is not None:
+        if b"ENCRYPTED" in (pems.key or b""):
+            raise Stop(
+                f"--tls-key {key}: is encrypted: write it without a passphrase, readable by this user only",
+                EXIT_SETTINGS,
+            )
         try:
-            # Without a password here OpenSSL would ask for one on the terminal.
+            # Without a password here OpenSSL may ask for one on the terminal.
             context.load_cert_chain(cert, key, password="")
         except (ssl.SSLError, OSError, ValueError) as trouble:
             raise Stop(_why_no_pair(cert, key, trouble), EXIT_SETTINGS) from None
@@ -133,9 +138,6 @@ def _read(flag: str, file: Path | None) -> bytes | None:
 
 
 def _why_no_pair(cert: Path, key: Path | None, trouble: Exception) -> str:
-    reason = getattr(trouble, "reason", "") or ""
-    if "MISMATCH" in reason:
+    if "MISMATCH" in (getattr(trouble, "reason", "") or ""):
         return f"--tls-cert {cert} and --tls-key {key} are not of one pair: take the key that the certificate is for"
-    if "DECRYPT" in reason or "PASSWORD" in reason:
-        return f"--tls-key {key}: is encrypted: write it without a passphrase, readable by this user only"
     return f"--tls-cert {cert}, --tls-key {key}: hold no certificate with its key: write both, as PEM"

@@ -3,6 +3,7 @@
 from gpucost.cost_slice import Cost, CostSlice, Evidence, GpuTime, Measures, Price, SliceKey
 from gpucost.identity import UNALLOCATED, Device, Holder, HolderKind, NodeId
 from gpucost.units import NS_PER_SECOND
+
 from gpucost_aggregator.store.rows import AcceptedBatch, AgentId, Scope
 
 MINUTE_NS = 60 * NS_PER_SECOND
@@ -17,7 +18,12 @@ PRICE = Price(3_600_000_000, "override", "2026-11-01")
 
 
 def a_slice(
-    window: int = 0, *, node: NodeId = NODE, device: Device = GPU, holder: Holder = POD, used_ns: int = MINUTE_NS
+    window: int = 0,
+    *,
+    node: NodeId = NODE,
+    device: Device = GPU,
+    holder: Holder = POD,
+    used_ns: int = MINUTE_NS,
 ) -> CostSlice:
     """One holder of a whole device for the minute number *window*; what it did not use was idle."""
     idle_ns = MINUTE_NS - used_ns

@@ -7,7 +7,6 @@ from typing import TypeVar
 from gpucost_agent.sources.driver_rows import ListKind, RawProcess, RawSample, RawUse
 from gpucost_agent.sources.gpu_reader import DriverTrouble, Why
 
-
 Row = TypeVar("Row")
 
 

@@ -7,6 +7,7 @@ from gpucost.cost_slice import COLUMNS, CostSlice, SliceKey
 from gpucost.facts import GpuFacts, WorkloadFacts
 from gpucost.identity import HolderKind, NodeId
 from gpucost.trouble import Reject
+
 from gpucost_aggregator.store.rows import (
     AcceptedBatch,
     AgentId,

@@ -6,6 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from gpucost.cost_slice import Cost, CostSlice, GpuTime, Measures, Price
+from gpucost.facts import GpuFacts, WorkloadFacts
+from gpucost.identity import HOST, REMAINDER, UNATTRIBUTED, Device, Holder, HolderKind, NodeId, unobserved
+from gpucost.trouble import Reject
+
 from contracts.ledger_rows import (
     AGENT,
     EVERYTHING,
@@ -19,13 +24,16 @@ from contracts.ledger_rows import (
     a_free_slice,
     a_slice,
 )
-
-from gpucost.cost_slice import Cost, CostSlice, GpuTime, Measures, Price
-from gpucost.facts import GpuFacts, WorkloadFacts
-from gpucost.identity import HOST, REMAINDER, UNATTRIBUTED, Device, Holder, HolderKind, NodeId, unobserved
-from gpucost.trouble import Reject
 from gpucost_aggregator.store import Store
-from gpucost_aggregator.store.rows import AgentId, Dimension, Durable, Malformed, QuarantineTotals, Refused, Scope
+from gpucost_aggregator.store.rows import (
+    AgentId,
+    Dimension,
+    Durable,
+    Malformed,
+    QuarantineTotals,
+    Refused,
+    Scope,
+)
 
 _OTHER_NODE = NodeId("west", "node-2")
 
@@ -281,7 +289,9 @@ class StoreContract:
         board = GpuFacts(GPU.gpu_uuid, "NVIDIA H100", 80 << 30, "p5", "us-east-1", 3)
         store.commit([a_batch(1, a_slice(), workloads=(facts(5, "new"), nobodys), gpus=(board,))])
         again = (facts(3, "old"), facts(5, "new"), facts(5, "new"))
-        store.commit([a_batch(2, workloads=again, gpus=(board, replace(board, memory_bytes=None, valid_from_ns=4)))])
+        store.commit(
+            [a_batch(2, workloads=again, gpus=(board, replace(board, memory_bytes=None, valid_from_ns=4)))]
+        )
         assert store.workloads(EVERYTHING) == {("east", POD.namespace, POD.pod, POD.pod_uid): facts(5, "new")}
         assert store.workloads(Scope(0, 1)) == {}
         assert store.gpus() == {("east", GPU.gpu_uuid): replace(board, memory_bytes=None, valid_from_ns=4)}
@@ -296,7 +306,9 @@ class StoreContract:
     def test_quarantine_is_apart_and_each_slice_is_there_once(self, store: Store) -> None:
         bad = replace(a_slice(), time=GpuTime(0, -1, 5, 0))
         huge = replace(a_slice(1), cost=Cost((1 << 63) - 1, (1 << 63) - 1, 0, 0))
-        batch = a_batch(1, refused=(Refused(bad, "negative"), Refused(huge, "huge"), Refused(bad, "negative")))
+        batch = a_batch(
+            1, refused=(Refused(bad, "negative"), Refused(huge, "huge"), Refused(bad, "negative"))
+        )
         store.commit([batch])
         store.commit([replace(batch, agent=AgentId(NODE, "epoch-2"))])
         assert store.totals(EVERYTHING, []) == []

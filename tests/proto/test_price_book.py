@@ -2,13 +2,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
 from gpucost.price_book import GpuContext, Match, PriceBook, load_price_book, price_from_text
 from gpucost.trouble import EXIT_SETTINGS, Reject, Stop
 from gpucost.units import nanodollars_from_usd
 from gpucost.window import from_rfc3339
+from hypothesis import given
+from hypothesis import strategies as st
 
 LAB = """\
 version: 2026-11
@@ -21,7 +20,12 @@ rules:
   - name: lab
     date: 2026-10-01
     source: invoice 17
-    match: {cluster: lab-eu, node_labels: {site: "lab*"}, instance_type: onprem-*, gpu_model: "NVIDIA A100*", region: eu-?ab}
+    match:
+      cluster: lab-eu
+      node_labels: {site: "lab*"}
+      instance_type: onprem-*
+      gpu_model: "NVIDIA A100*"
+      region: eu-?ab
     node_usd_per_hour: 4.20
     valid_from: 2026-01-01T00:00:00Z
   - name: any

@@ -4,15 +4,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
 from gpucost.catalogue import FILE, Catalogue, CatalogueRow, capacity_of
 from gpucost.cost_slice import Price
 from gpucost.price_book import PriceBook
 from gpucost.prices import UNKNOWN, GpuContext, Prices, is_stale, load_catalogue, override_trouble
 from gpucost.trouble import Reject
 from gpucost.window import from_rfc3339
+from hypothesis import given
+from hypothesis import strategies as st
 
 NOW = from_rfc3339("2026-11-20T12:00:00Z")
 CATALOGUE = load_catalogue()

@@ -2,9 +2,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
 from gpucost.settings_source import (
     CHECK,
     RUN,
@@ -28,6 +25,8 @@ from gpucost.settings_source import (
     words,
 )
 from gpucost.trouble import EXIT_SETTINGS, Stop
+from hypothesis import given
+from hypothesis import strategies as st
 
 CLUSTER = Setting[str]("cluster", text, "", "Name of the cluster, as it stands on bills.", required=True)
 WINDOW = Setting[int](

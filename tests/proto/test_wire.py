@@ -4,15 +4,14 @@ from dataclasses import replace
 from uuid import UUID
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
 from gpucost.cost_slice import Cost, CostSlice, Evidence, GpuTime, Measures, Price, SliceKey
 from gpucost.facts import GpuFacts, WorkloadFacts
 from gpucost.identity import HOST, REMAINDER, UNALLOCATED, Device, Holder, HolderKind, NodeId, unobserved
 from gpucost.trouble import Reject
 from gpucost.v1 import ledger_pb2, stream_pb2
 from gpucost.wire import BatchContent, WindowSlices, batch_from_message, batch_to_message
+from hypothesis import given
+from hypothesis import strategies as st
 
 NODE = NodeId("prod-us", "gpu-node-17.internal")
 MINUTE = 60_000_000_000

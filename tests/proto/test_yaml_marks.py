@@ -2,11 +2,10 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
 from gpucost.trouble import Reject
 from gpucost.yaml_marks import Block, Listing, Node, Scalar, as_block, as_listing, as_text, parse_yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 
 def plain(node: Node) -> object:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 
 from gpucost.identity import UNALLOCATED, Device, Holder, NodeId, unobserved
 from gpucost.window import Interval
@@ -216,7 +216,7 @@ def _same(holder: Holder, others: Mapping[Holder, int]) -> Holder | None:
 
 def _at(counter: list[tuple[int, int]], instant_ns: int) -> int | None:
     """The counter at *instant_ns*, on the line between the readings around it."""
-    for (earlier_ns, earlier), (later_ns, later) in zip(counter, counter[1:], strict=False):
+    for (earlier_ns, earlier), (later_ns, later) in pairwise(counter):
         if earlier_ns <= instant_ns <= later_ns and later_ns > earlier_ns:
             return earlier + (later - earlier) * (instant_ns - earlier_ns) // (later_ns - earlier_ns)
     return None

@@ -21,13 +21,10 @@ from gpucost_agent.sources.pod_memory import PodMemory
 from gpucost_agent.sources.pod_objects import KEPT_KEYS, Json, parse_node
 
 IN_CLUSTER = "in-cluster"
-_PAGE = 250
 _CONNECT_S = 5.0
 _ANSWER_S = 30.0
 _SILENCE_S = 30.0
 """How long past its end a watch may say nothing before its connection is taken for dead."""
-_FIRST_WAIT_S = 1.0
-_LONGEST_WAIT_S = 30.0
 _GONE = 410
 
 
@@ -37,13 +34,18 @@ class KubeAccess:
     Which API server is asked, for what.
 
     *kube_api* is a URL, ``in-cluster``, or empty to ask none. *extra_keys* are labels and annotations to keep beside
-    those kept by default. *watch_s* is how long one watch lasts; the node's object is read again between two.
+    those kept by default. *watch_s* is how long one watch lasts; the node's object is read again between two. *page* is
+    how many pods are asked for at once. *first_wait_s* is how long to wait after a failure at most; it doubles with
+    each further one, up to *longest_wait_s*.
     """
 
     kube_api: str
     node: str
     extra_keys: frozenset[str] = frozenset()
     watch_s: int = 120
+    page: int = 250
+    first_wait_s: float = 1.0
+    longest_wait_s: float = 30.0
 
 
 def open_kube_pods(access: KubeAccess, clock: Clock) -> "KubePods | None":
@@ -97,16 +99,17 @@ class KubePods:
 
         Raises nothing: a server that does not answer is asked again, after up to half a minute.
         """
-        wait_s = _FIRST_WAIT_S
+        wait_s = self._access.first_wait_s
         while not stop.is_set():
             try:
                 self._turn(stop)
-                wait_s = _FIRST_WAIT_S
+                wait_s = self._access.first_wait_s
             except Retry as trouble:
                 self._trouble = str(trouble)
                 # Not all nodes at once, when a server comes back.
                 stop.wait(wait_s * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
-                wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+                wait_s = min(2 * wait_s, self._access.longest_wait_s)
+        self._api.api_client.rest_client.pool_manager.clear()
 
     def _turn(self, stop: threading.Event) -> None:
         """Lists if it has to, looks at the node, and watches once. Raises Retry."""
@@ -127,7 +130,10 @@ class KubePods:
         token: str | None = None
         while True:
             page = self._json(
-                self._api.list_pod_for_all_namespaces, limit=_PAGE, _continue=token, **self._ours()
+                self._api.list_pod_for_all_namespaces,
+                limit=self._access.page,
+                _continue=token,
+                **self._ours(),
             )
             objects += page["items"]
             if not (token := page["metadata"].get("continue")):

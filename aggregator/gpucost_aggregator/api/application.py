@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
 from aiohttp import web
-from gpucost.trouble import Retry, Stop
 
+from gpucost.trouble import Retry, Stop
 from gpucost_aggregator.api import page_routes, report_routes, service_routes, slice_routes
 from gpucost_aggregator.api.desk import Desk
 from gpucost_aggregator.api.keys import DESK, PARTS

@@ -6,13 +6,17 @@ from collections.abc import Callable, Iterable, Sequence
 
 from gpucost.cost_slice import COLUMNS, CostSlice
 from gpucost.units import hours_from_ns
-
 from gpucost_aggregator.api.as_fields import EXACT, Fields, Subject
 from gpucost_aggregator.reports.line import Line
 from gpucost_aggregator.reports.report import Report
 
+
+def _exactly(value: Callable[[Line], int]) -> Callable[[Line], str]:
+    return lambda line: str(value(line))
+
+
 CSV_LINE: dict[str, Callable[[Line], str]] = {
-    **{name: (lambda line, value=value: str(value(line))) for name, value in EXACT.items()},
+    **{name: _exactly(value) for name, value in EXACT.items()},
     "cost_usd": lambda line: _usd(line.sums.cost_nanodollars),
     "billed_usd": lambda line: _usd(line.billed.nanodollars),
     "gpu_hours": lambda line: f"{hours_from_ns(line.sums.charged_ns):.9f}",

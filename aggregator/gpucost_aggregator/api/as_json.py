@@ -5,7 +5,6 @@ from collections.abc import Callable
 from gpucost.cost_slice import COLUMNS, CostSlice
 from gpucost.units import NS_PER_SECOND, POLICY_VERSION, hours_from_ns, usd_from_nanodollars
 from gpucost.window import Interval, to_rfc3339
-
 from gpucost_aggregator.api.as_fields import Fields, Subject, cannot_tell_fields, line_fields
 from gpucost_aggregator.api.desk import Settled
 from gpucost_aggregator.reports.idle import CannotTell
@@ -24,7 +23,9 @@ def frame(settled: Settled) -> Fields:
         "requested": {"window": period.text} | _interval(period.asked),
         "cut_to_complete": period.is_cut,
         "window_seconds": None if known.window_ns is None else _seconds(known.window_ns),
-        "complete_through": None if known.complete_through_ns is None else to_rfc3339(known.complete_through_ns),
+        "complete_through": None
+        if known.complete_through_ns is None
+        else to_rfc3339(known.complete_through_ns),
         "silent_nodes": [{"cluster": node.cluster, "node": node.node} for node in known.silent],
         "time_zone": settled.ask.zone_name,
         "filter": {"cluster": list(settled.ask.clusters), "namespace": list(settled.ask.namespaces)},

@@ -4,9 +4,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
 
-from gpucost.trouble import Reject
 from multidict import MultiMapping
 
+from gpucost.trouble import Reject
 from gpucost_aggregator.api.problems import BadRequest
 from gpucost_aggregator.reports import basis as policies
 from gpucost_aggregator.reports import period as periods

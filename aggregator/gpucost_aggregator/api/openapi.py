@@ -3,7 +3,6 @@
 from typing import Any
 
 from gpucost.cost_slice import COLUMNS
-
 from gpucost_aggregator.api.as_fields import EXACT, FOR_PEOPLE
 from gpucost_aggregator.api.as_json import QUARANTINED_NOTE, UNPRICED_NOTE
 from gpucost_aggregator.api.ask import DEFAULT_LIMIT, MOST_ROWS, REPORT_PARAMETERS, SLICE_PARAMETERS
@@ -13,7 +12,7 @@ Json = dict[str, Any]
 
 _PARAMETERS: dict[str, Json] = {
     "window": {
-        "description": f"Which time; the end is left out and only complete windows are answered: {period.HINT}.",
+        "description": f"Which time, its end left out; only complete windows are answered: {period.HINT}.",
         "schema": {"type": "string", "default": "24h"},
     },
     "cluster": {
@@ -59,9 +58,13 @@ def description(version: str) -> Json:
             "description": "What each GPU of a fleet cost. Integers are strings, because sums pass 2^53.",
         },
         "paths": {
-            "/api/v1/reports/namespaces": _report("What each namespace cost", _subject(cluster=_TEXT, namespace=_TEXT)),
+            "/api/v1/reports/namespaces": _report(
+                "What each namespace cost", _subject(cluster=_TEXT, namespace=_TEXT)
+            ),
             "/api/v1/reports/models": _report("What each model cost, over all clusters", _MODEL),
-            "/api/v1/reports/idle": _report("Which GPUs were idle, and who held them", _IDLE, cannot_tell=_LIST),
+            "/api/v1/reports/idle": _report(
+                "Which GPUs were idle, and who held them", _IDLE, cannot_tell=_LIST
+            ),
             "/api/v1/slices": _slices(),
             "/api/v1/openapi.json": _plain("This document", "application/json"),
             "/healthz": _plain("The process answers", "text/plain"),
@@ -82,7 +85,10 @@ def _subject(**fields: Json) -> Json:
 _LIST: Json = {"type": "array", "items": {"type": "object"}}
 _MODEL = _subject(
     model=_TEXT,
-    model_source={"type": "string", "description": "Who says so: an annotation, a label, owner, pod or pending."},
+    model_source={
+        "type": "string",
+        "description": "Who says so: an annotation, a label, owner, pod or pending.",
+    },
     model_sources=_WORDS,
     stacks=_WORDS,
     clusters=_WORDS,
@@ -90,16 +96,19 @@ _MODEL = _subject(
     pods={"type": "integer"},
 )
 _IDLE = _subject(
-    **{name: _TEXT_OR_NULL for name in ("cluster", "node", "gpu_uuid", "gi", "ci", "profile", "placement")},
-    **{name: _TEXT_OR_NULL for name in ("holder_kind", "reason", "namespace", "pod", "pod_uid", "container")},
-    **{name: _TEXT_OR_NULL for name in ("gpu_model", "model", "model_source", "owner_kind", "owner_name")},
+    **dict.fromkeys(("cluster", "node", "gpu_uuid", "gi", "ci", "profile", "placement"), _TEXT_OR_NULL),
+    **dict.fromkeys(("holder_kind", "reason", "namespace", "pod", "pod_uid", "container"), _TEXT_OR_NULL),
+    **dict.fromkeys(("gpu_model", "model", "model_source", "owner_kind", "owner_name"), _TEXT_OR_NULL),
     idle_since={
         "type": ["string", "null"],
         "format": "date-time",
-        "description": "End of the last window with use, or start of the first window; null if used to the end.",
+        "description": "End of the last window with use, or start of the first; null if used to the end.",
     },
     idle_since_or_earlier={"type": "boolean"},
-    idle_now={"type": "boolean", "description": "The latest complete window was watched and idle as a whole."},
+    idle_now={
+        "type": "boolean",
+        "description": "The latest complete window was watched and idle as a whole.",
+    },
     never_used={"type": "boolean"},
     idle_ignored={"type": "boolean"},
     pace_nanodollars_per_hour=_INTEGER,
@@ -108,7 +117,7 @@ _IDLE = _subject(
 
 
 def _line() -> Json:
-    exact = {name: _INTEGER for name in EXACT}
+    exact = dict.fromkeys(EXACT, _INTEGER)
     people = {name: {"type": ["number", "null"]} for name in FOR_PEOPLE}
     return _subject(
         **exact,
@@ -137,7 +146,7 @@ _FRAME: Json = {
 def _report(summary: str, subject: Json, **beside: Json) -> Json:
     line: Json = {"$ref": "#/components/schemas/Line"}
     names = ("unallocated", "unobserved", "unattributed", "host", "not_idle", "not_shown")
-    remainders = {name: line for name in names} | {
+    remainders = dict.fromkeys(names, line) | {
         "unpriced": {"type": "object", "description": UNPRICED_NOTE},
         "quarantined": {"type": "object", "description": QUARANTINED_NOTE},
     }
@@ -151,19 +160,22 @@ def _report(summary: str, subject: Json, **beside: Json) -> Json:
         "total": line,
         **beside,
     }
-    about = "Rows and remainders add up to total, exactly, and that is the sum of all slices in window and filter."
+    about = "Rows and remainders add up to total, exactly: the sum of all slices in window and filter."
     return _get(summary, about, REPORT_PARAMETERS, body)
 
 
 def _slices() -> Json:
-    slice_ = _subject(**({name: _TEXT_OR_NULL for name in COLUMNS} | {"flags": _WORDS}))
+    slice_ = _subject(**(dict.fromkeys(COLUMNS, _TEXT_OR_NULL) | {"flags": _WORDS}))
     body = _FRAME | {"slices": {"type": "array", "items": slice_}, "next_cursor": _TEXT_OR_NULL}
     about = "Ordered by window, cluster, node, device and holder. The Link header leads to the next page."
     return _get("The slices themselves", about, SLICE_PARAMETERS, body)
 
 
 def _get(summary: str, about: str, parameters: tuple[str, ...], body: Json) -> Json:
-    content = {"application/json": {"schema": {"type": "object", "properties": body}}, "text/csv": {"schema": _TEXT}}
+    content = {
+        "application/json": {"schema": {"type": "object", "properties": body}},
+        "text/csv": {"schema": _TEXT},
+    }
     problem = {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {
         "get": {

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 
 from aiohttp import web
-from gpucost.window import to_rfc3339
 
+from gpucost.window import to_rfc3339
 from gpucost_aggregator.api.as_csv import report_csv
 from gpucost_aggregator.api.as_fields import Fields, Subject, idle_fields, model_fields, namespace_fields
 from gpucost_aggregator.api.as_json import cannot_tell_body, report_body
@@ -65,7 +65,9 @@ def _face(
     beside: Fields | None = None,
 ) -> web.Response:
     if settled.ask.format == "csv":
-        return web.Response(text=report_csv(report, fields, columns), content_type="text/csv", charset="utf-8")
+        return web.Response(
+            text=report_csv(report, fields, columns), content_type="text/csv", charset="utf-8"
+        )
     return json_response(report_body(settled, report, fields) | (beside or {}))
 
 

@@ -1,8 +1,8 @@
 """The slices themselves, page by page."""
 
 from aiohttp import web
-from gpucost.window import to_rfc3339
 
+from gpucost.window import to_rfc3339
 from gpucost_aggregator.api.as_csv import slices_csv
 from gpucost_aggregator.api.as_json import slices_body
 from gpucost_aggregator.api.ask import SLICE_PARAMETERS, read_ask

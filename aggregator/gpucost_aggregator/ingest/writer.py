@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from structlog.typing import FilteringBoundLogger
-
 from gpucost.clock import Clock
 from gpucost.trouble import Retry, Stop
+from structlog.typing import FilteringBoundLogger
 
 from gpucost_aggregator.ingest.counts import Counts
 from gpucost_aggregator.store import Store
@@ -75,6 +74,7 @@ class Writer:
         self._arrived = asyncio.Event()
         self._room = asyncio.Condition()
         self._draining = asyncio.Event()
+        self._is_over = False
 
     @property
     def waiting_rows(self) -> int:
@@ -94,10 +94,13 @@ class Writer:
         """
         rows = 1 + len(batch.slices) + len(batch.refused) + len(batch.workloads) + len(batch.gpus)
         async with self._room:
-            await self._room.wait_for(lambda: not self._queue or self._has_room(rows))
+            await self._room.wait_for(lambda: self._is_over or not self._queue or self._has_room(rows))
             waiting = _Waiting(batch, asyncio.get_running_loop().create_future(), rows)
-            self._queue.append(waiting)
-            self._waiting_rows += rows
+            if self._is_over:
+                _settle([waiting], Outcome.NOT_KEPT)
+            else:
+                self._queue.append(waiting)
+                self._waiting_rows += rows
         self._arrived.set()
         return waiting.outcome
 
@@ -108,25 +111,35 @@ class Writer:
         Raises:
             Stop: The store can not be used any more.
         """
-        while True:
-            while not self._queue:
-                if self._draining.is_set():
-                    return
-                self._arrived.clear()
-                await _first(self._arrived.wait(), self._draining.wait())
-            await self._pause(self._limits.coalesce_s)
-            taken = self._take()
-            try:
-                await self._commit(taken)
-            finally:
-                _settle(taken, Outcome.NOT_KEPT)
-                async with self._room:
-                    self._waiting_rows -= sum(waiting.rows for waiting in taken)
-                    self._room.notify_all()
+        try:
+            while await self._is_work():
+                await self._pause(self._limits.coalesce_s)
+                taken = self._take()
+                try:
+                    await self._commit(taken)
+                finally:
+                    await self._let_go(taken)
+        finally:
+            self._is_over = True
+            await self._let_go(self._queue)
 
     def drain(self) -> None:
         """Commit at once what waits, and end; what then can not be committed is not kept."""
         self._draining.set()
+
+    async def _is_work(self) -> bool:
+        while not self._queue:
+            if self._draining.is_set():
+                return False
+            self._arrived.clear()
+            await _first(self._arrived.wait(), self._draining.wait())
+        return True
+
+    async def _let_go(self, taken: Sequence[_Waiting]) -> None:
+        _settle(taken, Outcome.NOT_KEPT)
+        async with self._room:
+            self._waiting_rows -= sum(waiting.rows for waiting in taken)
+            self._room.notify_all()
 
     def _has_room(self, rows: int) -> bool:
         return self._waiting_rows + rows <= self._limits.max_waiting
@@ -151,7 +164,9 @@ class Writer:
                 parts.counts.commit_retries += 1
                 if parts.counts.writable:
                     parts.counts.writable = False
-                    parts.log.warning("store_not_writable", trouble=str(trouble), retry_s=self._limits.retry_s)
+                    parts.log.warning(
+                        "store_not_writable", trouble=str(trouble), retry_s=self._limits.retry_s
+                    )
                 if self._draining.is_set():
                     return
                 await self._pause(self._limits.retry_s)

@@ -8,7 +8,6 @@ from gpucost.facts import GpuFacts, WorkloadFacts
 from gpucost.identity import HolderKind
 from gpucost.units import NS_PER_HOUR
 from gpucost.window import Interval
-
 from gpucost_aggregator.reports.line import PRICE_DIMENSIONS, Group, group_of, join_groups
 from gpucost_aggregator.reports.model_names import ModelName, model_name, owner
 from gpucost_aggregator.reports.models import Workloads

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gpucost.facts import WorkloadFacts
-
 from gpucost_aggregator.reports.line import PRICE_DIMENSIONS, group_of
 from gpucost_aggregator.reports.model_names import ModelName, model_name
 from gpucost_aggregator.reports.report import OF_KIND, Question, Remainder, Report, by_cost, close

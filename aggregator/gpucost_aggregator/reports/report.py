@@ -6,12 +6,10 @@ from enum import StrEnum
 from typing import Generic, TypeVar
 
 from gpucost.identity import HolderKind
-
 from gpucost_aggregator.reports.basis import Basis, Billed, bill
 from gpucost_aggregator.reports.line import Group, Line, join_groups
 from gpucost_aggregator.reports.period import Period
 from gpucost_aggregator.store.rows import QuarantineTotals
-
 
 Subject = TypeVar("Subject")
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from uuid import uuid4
 
 import duckdb
-
 from gpucost.trouble import EXIT_PERMISSION, EXIT_STORE, Retry, Stop
 
 from gpucost_aggregator.store.rows import StoreIdentity

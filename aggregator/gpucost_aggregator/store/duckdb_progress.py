@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import duckdb
-
 from gpucost.identity import NodeId
 
 from gpucost_aggregator.store.duckdb_arriving import agent_columns, arriving, same

@@ -9,7 +9,6 @@ from typing import Any
 from weakref import WeakSet
 
 import duckdb
-
 from gpucost.facts import GpuFacts, WorkloadFacts
 from gpucost.trouble import Retry
 

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import duckdb
-
 from gpucost.cost_slice import CostSlice, SliceKey
 
 from gpucost_aggregator.store.duckdb_arriving import agent_columns, arriving, same

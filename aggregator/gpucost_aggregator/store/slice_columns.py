@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-
 from gpucost.cost_slice import Cost, CostSlice, Evidence, GpuTime, Measures, Price, SliceKey
 from gpucost.identity import Device, Holder, HolderKind, NodeId
 

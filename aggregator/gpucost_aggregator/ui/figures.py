@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gpucost import format as fmt
-
 from gpucost_aggregator.reports.five_parts import Five, Shares
 from gpucost_aggregator.reports.line import Line
 from gpucost_aggregator.store.rows import Sums

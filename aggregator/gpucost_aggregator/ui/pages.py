@@ -12,7 +12,7 @@ from gpucost_aggregator.ui.figures import PARTS
 from gpucost_aggregator.ui.shell import Shell
 
 THEME_SCRIPT = (
-    '(function(){var d=document.documentElement;if(d.dataset.theme)return;'
+    "(function(){var d=document.documentElement;if(d.dataset.theme)return;"
     'try{var t=localStorage.getItem("gpucost-theme");if(t)d.dataset.theme=t}catch(e){}})()'
 )
 """The one inline script: it runs before the first paint, or the page would flash in the wrong theme."""
@@ -59,6 +59,11 @@ def static_link(name: str) -> str:
 def render(template: str, shell: Shell, **views: Any) -> str:
     """The page *template* as HTML; names of *views* are those in the template."""
     return _environment().get_template(template).render(shell=shell, **views)
+
+
+def render_bare(template: str, **views: str) -> str:
+    """A page without a shell."""
+    return _environment().get_template(template).render(**views)
 
 
 @cache

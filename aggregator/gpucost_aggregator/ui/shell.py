@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from gpucost import format as fmt
 from gpucost.units import NS_PER_SECOND
-
 from gpucost_aggregator.ui.surroundings import Surroundings
 
 PAGES = (("/", "Overview"), ("/namespaces", "Namespaces"), ("/models", "Models"), ("/idle", "Idle"))

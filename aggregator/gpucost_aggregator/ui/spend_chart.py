@@ -8,7 +8,6 @@ from math import floor, log10
 from gpucost import format as fmt
 from gpucost.units import NS_PER_DAY, NS_PER_HOUR
 from gpucost.window import Interval
-
 from gpucost_aggregator.reports.five_parts import Five, Shares
 from gpucost_aggregator.ui.figures import PARTS, Scale
 
@@ -62,9 +61,7 @@ class SpendChart:
     spoken: str
 
 
-def spend_chart(
-    spend: Sequence[tuple[Interval, Shares]], scale: Scale, zone: tzinfo
-) -> SpendChart | None:
+def spend_chart(spend: Sequence[tuple[Interval, Shares]], scale: Scale, zone: tzinfo) -> SpendChart | None:
     """
     The chart of *spend* an hour in its five parts; None without any step.
 
@@ -118,9 +115,7 @@ def _bar(
         f"{name} {cell}" for (_, name), cell, part in zip(PARTS, cells, rate, strict=True) if part
     )
     spoken = f"{time}\n{said}\nTotal {total}" if said else f"{time}\nnothing"
-    return Bar(
-        _percent(place[0]), _percent(place[1]), spoken, time, tuple(cells), total, tuple(rects)
-    )
+    return Bar(_percent(place[0]), _percent(place[1]), spoken, time, tuple(cells), total, tuple(rects))
 
 
 def _ticks(most: int) -> list[int]:

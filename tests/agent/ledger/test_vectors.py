@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from gpucost.apportion import apportion
 from gpucost.cost_slice import CostSlice, Price
 from gpucost.identity import (
@@ -22,6 +21,7 @@ from gpucost.identity import (
     unobserved,
 )
 from gpucost.window import Interval
+
 from gpucost_agent.ledger.closing import GpuWindow, close
 from gpucost_agent.ledger.layout import ComputeInstance, GpuInstance, Layout
 from gpucost_agent.ledger.pricing import window_cost

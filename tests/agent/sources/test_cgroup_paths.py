@@ -25,7 +25,10 @@ IN_POD = Place(UID, CID)
         (f"{SLICE}/docker-{CID}.scope", IN_POD),
         (f"{SLICE}/libpod-{CID}.scope", IN_POD),
         (f"/kubepods.slice/kubepods-pod{DASHED}.slice/cri-containerd-{CID}.scope", IN_POD),
-        (f"/system.slice/containerd.service/kubepods-besteffort-pod{DASHED}.slice:cri-containerd:{CID}", IN_POD),
+        (
+            f"/system.slice/containerd.service/kubepods-besteffort-pod{DASHED}.slice:cri-containerd:{CID}",
+            IN_POD,
+        ),
         (f"{SLICE}/crio-{CID}.scope/container", IN_POD),
         (f"{SLICE}/cri-containerd-{CID}.scope/init/docker/{OUTER}", IN_POD),
         (f"/../../../kubepods-pod{DASHED}.slice/cri-containerd-{CID}.scope", IN_POD),

@@ -78,7 +78,9 @@ GPU = "nvidia.com/gpu"
         ("example.com/renamed", f"{A}::1", Device(A), 1),
     ],
 )
-def test_an_id_names_its_device_or_none(resource: str, raw: str, device: Device | None, replica: int | None) -> None:
+def test_an_id_names_its_device_or_none(
+    resource: str, raw: str, device: Device | None, replica: int | None
+) -> None:
     assert device_id(resource, raw, KNOWN) == DeviceId(resource, raw, device, replica)
 
 

@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
-from contracts.hand_clock import HandClock
 
+from contracts.hand_clock import HandClock
 from gpucost_agent.readings import Node, PodContainer
 from gpucost_agent.sources.pod_memory import REMEMBERED_NS, PodMemory
 from gpucost_agent.sources.pod_objects import KEPT_KEYS, LONGEST_VALUE, parse_node, parse_pod, parse_time_ns
@@ -30,7 +30,10 @@ def owned_by(kind: str, name: str, labels: dict[str, str] | None = None) -> tupl
 
 
 def test_a_deployments_name_is_its_replica_sets_without_the_hash() -> None:
-    assert owned_by("ReplicaSet", "llama-7c9f5d6b8", {"pod-template-hash": "7c9f5d6b8"}) == ("Deployment", "llama")
+    assert owned_by("ReplicaSet", "llama-7c9f5d6b8", {"pod-template-hash": "7c9f5d6b8"}) == (
+        "Deployment",
+        "llama",
+    )
     assert owned_by("ReplicaSet", "a-b-7c", {"rollouts-pod-template-hash": "7c"}) == ("Rollout", "a-b")
 
 
@@ -85,7 +88,9 @@ def test_containers_of_all_kinds_and_of_an_earlier_life() -> None:
             },
             {"name": "waiting", "state": {"waiting": {"reason": "ContainerCreating"}}},
         ],
-        "ephemeralContainerStatuses": [{"name": "debug", "containerID": "docker://dd", "state": {"running": {}}}],
+        "ephemeralContainerStatuses": [
+            {"name": "debug", "containerID": "docker://dd", "state": {"running": {}}}
+        ],
     }
     eight = 1_800_000_000 * SECOND
     assert parse_pod(entry, KEPT_KEYS).containers == (
@@ -137,10 +142,15 @@ def test_who_is_missing_in_a_new_list_is_gone() -> None:
     memory = PodMemory(KEPT_KEYS)
     memory.replace([a_pod(uid="u1"), a_pod("web-0", "u2")], clock.now())
     memory.replace([a_pod("web-0", "u2")], clock.now())
-    assert [(pod.uid, pod.deleted_at_ns is None) for pod in memory.pods(clock.now())] == [("u1", False), ("u2", True)]
+    assert [(pod.uid, pod.deleted_at_ns is None) for pod in memory.pods(clock.now())] == [
+        ("u1", False),
+        ("u2", True),
+    ]
 
 
-@pytest.mark.parametrize("entry", [{}, {"metadata": {}}, {"metadata": None}, {"metadata": {"namespace": "a"}}])
+@pytest.mark.parametrize(
+    "entry", [{}, {"metadata": {}}, {"metadata": None}, {"metadata": {"namespace": "a"}}]
+)
 def test_what_is_no_pod_is_left_out_and_counted(entry: dict[str, Any]) -> None:
     memory = PodMemory(KEPT_KEYS)
     memory.put(entry)

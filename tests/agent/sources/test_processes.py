@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from contracts.hand_clock import HandClock
 from gpucost.trouble import Retry
 
+from contracts.hand_clock import HandClock
 from gpucost_agent.readings import Boot, ProcessIdentity
 from gpucost_agent.sources.processes import Processes, parse_booted_at_ns, parse_stat
 
@@ -119,7 +119,9 @@ def test_a_pid_of_the_driver_that_is_found_is_enough(proc: Proc) -> None:
         ("python3", "/", "hostPID"),
     ],
 )
-def test_process_1_tells_whether_these_are_the_hosts(proc: Proc, command: str, cgroup: str, says: str | None) -> None:
+def test_process_1_tells_whether_these_are_the_hosts(
+    proc: Proc, command: str, cgroup: str, says: str | None
+) -> None:
     proc.start(1, 0, cgroup, command)
     blindness = proc.processes.blindness()
     assert proc.processes.sees_host() == (says is None)

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from contracts.ledger_rows import AGENT, EVERYTHING, MINUTE_NS, a_batch, a_slice
-from contracts.store_contract import StoreContract
-
 from gpucost.cost_slice import Cost
 from gpucost.facts import WorkloadFacts
 from gpucost.trouble import EXIT_PERMISSION, EXIT_STORE, Retry, Stop
+
+from contracts.ledger_rows import AGENT, EVERYTHING, MINUTE_NS, a_batch, a_slice
+from contracts.store_contract import StoreContract
 from gpucost_aggregator.store.duckdb_opening import FILE_NAME, StoreOptions, look_at_store
 from gpucost_aggregator.store.duckdb_store import DuckDBStore
 
@@ -34,12 +34,19 @@ class TestDuckDBStore(StoreContract):
 
 
 def test_everything_is_there_after_opening_again(store: DuckDBStore, tmp_path: Path) -> None:
-    store.commit([a_batch(1, a_slice(), workloads=(WorkloadFacts("research", "train-0", "uid-0", 1, {"a": "b"}),))])
+    store.commit(
+        [a_batch(1, a_slice(), workloads=(WorkloadFacts("research", "train-0", "uid-0", 1, {"a": "b"}),))]
+    )
     store.commit([a_batch(2, a_slice(used_ns=1))])
     before = (store.identity(), store.totals(EVERYTHING, []), store.progress(), store.workloads(EVERYTHING))
     store.close()
     again = DuckDBStore(tmp_path / "data", SMALL)
-    assert (again.identity(), again.totals(EVERYTHING, []), again.progress(), again.workloads(EVERYTHING)) == before
+    assert (
+        again.identity(),
+        again.totals(EVERYTHING, []),
+        again.progress(),
+        again.workloads(EVERYTHING),
+    ) == before
     assert again.conflicts() == 1
     # Numbers of label sets go on where they were.
     more = tuple(WorkloadFacts("research", "train-0", "uid-0", n, {"a": str(n)}) for n in (2, 3))
@@ -63,7 +70,7 @@ def test_a_locked_store_says_who_holds_it(tmp_path: Path) -> None:
         assert other.stdout is not None
         assert other.stdout.readline() == b"open\n"
         for opening in (DuckDBStore, look_at_store):
-            with pytest.raises(Stop, match=f"locked by process {other.pid} .*--data-dir") as stop:
+            with pytest.raises(Stop, match=rf"locked by process {other.pid} .*--data-dir") as stop:
                 opening(tmp_path, SMALL)
             assert stop.value.exit_code == EXIT_STORE
         other.communicate()
@@ -77,7 +84,7 @@ def test_a_newer_schema_is_left_alone(store: DuckDBStore, tmp_path: Path) -> Non
         file.execute("UPDATE store SET schema_version = 99")
     before = path.read_bytes()
     for opening in (DuckDBStore, look_at_store):
-        with pytest.raises(Stop, match="version 99.*newer version") as stop:
+        with pytest.raises(Stop, match=r"version 99.*newer version") as stop:
             opening(tmp_path / "data", SMALL)
         assert stop.value.exit_code == EXIT_STORE
     assert path.read_bytes() == before

@@ -1,0 +1,43 @@
+"""The program gpucost-aggregator: its commands, and its exit codes."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+
+from gpucost import __version__, logs
+from gpucost.trouble import Stop
+
+from gpucost_aggregator.settings import PROGRAM, read_settings
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """
+    Do what *argv* (or the command line) says.
+
+    Returns:
+        0; 2 settings or usage, 4 permission, 5 store locked or of a newer schema, 6 port in use.
+    """
+    try:
+        command, settings = read_settings(sys.argv[1:] if argv is None else argv, os.environ)
+        if command == "version":
+            sys.stdout.write(f"{PROGRAM.name} {__version__}\n")
+            return 0
+        logs.configure(settings.log_format, settings.log_level)
+        if command == "check":
+            from gpucost_aggregator.checking import check  # noqa: PLC0415  # `version` and usage need no database
+
+            lines, code = check(settings)
+            sys.stdout.writelines(f"{line}\n" for line in lines)
+            return code
+        from gpucost_aggregator.app import run  # noqa: PLC0415  # as above
+
+        asyncio.run(run(settings))
+    except Stop as trouble:
+        sys.stderr.write(f"{PROGRAM.name}: {trouble}\n")
+        return trouble.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

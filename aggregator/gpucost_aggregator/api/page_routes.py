@@ -1,0 +1,120 @@
+"""The pages: the same reports as HTML, and the two files that they load."""
+
+import asyncio
+
+from aiohttp import web
+from multidict import MultiDict
+
+from gpucost_aggregator.api.ask import MOST_ROWS, Ask, read_ask
+from gpucost_aggregator.api.desk import Desk, Settled
+from gpucost_aggregator.api.keys import DESK, PARTS
+from gpucost_aggregator.api.problems import BadRequest
+from gpucost_aggregator.ui.error_page import error_html
+from gpucost_aggregator.ui.figures import scale_of
+from gpucost_aggregator.ui.idle_page import idle_page
+from gpucost_aggregator.ui.overview import Findings, overview_page
+from gpucost_aggregator.ui.pages import FILES, static_file, static_link
+from gpucost_aggregator.ui.surroundings import STATE_PARAMETERS, Surroundings
+from gpucost_aggregator.ui.table_pages import models_page, namespaces_page
+
+THEMES = ("", "light", "dark")
+FOR_EVER = "public, max-age=31536000, immutable"
+RANGES = (("Today so far", "today"), ("7 days", "7d"), ("30 days", "30d"))
+PAGE_ROWS = 500
+"""The most rows of a page's table; the rest is one line, and the exports have all."""
+
+ROUTES = web.RouteTableDef()
+
+
+@ROUTES.get("/")
+async def overview(request: web.Request) -> web.Response:
+    """What is spent, how much of it is work, and where it goes."""
+    desk, settled, around = await _open(request)
+    ranges = [desk.settle_again(settled, window) for _, window in RANGES]
+    (models, namespaces, idle), shares = await asyncio.gather(
+        asyncio.gather(desk.models(settled), desk.namespaces(settled), desk.idle(settled)),
+        asyncio.gather(*(desk.shares(one) for one in ranges)),
+    )
+    first_ns = models.total.group.first_ns
+    spend = [] if first_ns is None else await desk.spend(settled, first_ns)
+    named = [(name, share) for (name, _), share in zip(RANGES, shares, strict=True)]
+    return _html(overview_page(Findings(models, namespaces, idle, spend, named), around))
+
+
+@ROUTES.get("/namespaces")
+async def namespaces(request: web.Request) -> web.Response:
+    """What each namespace cost."""
+    desk, settled, around = await _open(request)
+    return _html(namespaces_page(await desk.namespaces(settled), around))
+
+
+@ROUTES.get("/models")
+async def models(request: web.Request) -> web.Response:
+    """What each model cost."""
+    desk, settled, around = await _open(request)
+    return _html(models_page(await desk.models(settled), around))
+
+
+@ROUTES.get("/idle")
+async def idle(request: web.Request) -> web.Response:
+    """Which GPUs can be stopped now."""
+    desk, settled, around = await _open(request)
+    found, shares = await asyncio.gather(desk.idle(settled), desk.shares(settled))
+    return _html(idle_page(found, scale_of(shares), around))
+
+
+@ROUTES.get("/static/{version}/{name}")
+async def static(request: web.Request) -> web.Response:
+    """A file under the name of its content; under any other it is not there."""
+    name = request.match_info["name"]
+    if name not in FILES or request.path != static_link(name):
+        raise web.HTTPNotFound
+    answer = web.Response(body=static_file(name), content_type=FILES[name], charset="utf-8")
+    answer.headers["Cache-Control"] = FOR_EVER
+    return answer
+
+
+def error_page(request: web.Request, status: int, error: str, hint: str) -> web.Response:
+    """What went wrong, as a page."""
+    theme = request.query.get("theme", "")
+    html = error_html(status, error, hint, theme if theme in THEMES else "")
+    return web.Response(text=html, status=status, content_type="text/html", charset="utf-8")
+
+
+async def _open(request: web.Request) -> tuple[Desk, Settled, Surroundings]:
+    desk = request.app[DESK]
+    theme = request.query.get("theme", "")
+    if theme not in THEMES:
+        raise BadRequest(f"{theme!r} is not a theme", "take light or dark", "theme")
+    settled, clusters = await asyncio.gather(desk.settle(_ask(request)), desk.clusters())
+    return desk, settled, _around(request, settled, clusters)
+
+
+def _ask(request: web.Request) -> Ask:
+    """A page is read leniently: what it does not know it leaves alone, as other pages' links may hold it."""
+    names = [name for name in STATE_PARAMETERS if name != "theme" and name in request.query]
+    query = MultiDict((name, text) for name in names for text in request.query.getall(name))
+    query["limit"] = str(min(PAGE_ROWS, MOST_ROWS))
+    return read_ask(query, "", (*STATE_PARAMETERS, "limit"))
+
+
+def _around(request: web.Request, settled: Settled, clusters: tuple[str, ...]) -> Surroundings:
+    ask = settled.ask
+    state = {name: request.query.get(name, "") for name in STATE_PARAMETERS}
+    state |= {"cluster": ",".join(ask.clusters), "namespace": ",".join(ask.namespaces)}
+    return Surroundings(
+        path=request.path,
+        state=state,
+        period=settled.period,
+        known=settled.known,
+        now_ns=settled.now_ns,
+        zone=ask.zone,
+        version=request.app[PARTS].version,
+        clusters=clusters,
+        picked_clusters=ask.clusters,
+        picked_namespaces=ask.namespaces,
+    )
+
+
+def _html(text: str) -> web.Response:
+    return web.Response(text=text, content_type="text/html", charset="utf-8")

@@ -1,0 +1,171 @@
+"""The only place that builds real things: store, streams, HTTP; starts them, and ends them in order."""
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import grpc.aio
+from aiohttp import web
+from gpucost import __version__
+from gpucost.clock import Instant
+from gpucost.logs import logger
+from gpucost.settings_source import HostPort
+from gpucost.tls import server_credentials
+from gpucost.v1 import stream_pb2_grpc
+from gpucost.wire import MAX_MESSAGE_BYTES
+
+from gpucost_aggregator.api import Parts, make_app
+from gpucost_aggregator.ingest.counts import Counts
+from gpucost_aggregator.ingest.service import CostStreamService, IngestParts
+from gpucost_aggregator.ingest.writer import Writer, WriterParts
+from gpucost_aggregator.metrics import Metrics
+from gpucost_aggregator.ports import try_port, why_not_bound
+from gpucost_aggregator.settings import GRPC_LISTEN, HTTP_LISTEN, Settings
+from gpucost_aggregator.store.duckdb_opening import StoreOptions
+from gpucost_aggregator.store.duckdb_store import DuckDBStore
+
+_READERS = 8
+_STOP_GRACE_S = 15.0
+_GRPC_OPTIONS = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    # Without this a second aggregator would share the port without a word, and get half of the agents.
+    ("grpc.so_reuseport", 0),
+    # Agents ping every 30 s; by default a server hangs up on who pings more often than every 5 minutes.
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    # An agent that is gone without a word is noticed within a minute and a half.
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+)
+
+
+class SystemClock:
+    """This machine's two clocks."""
+
+    def now(self) -> Instant:
+        """This moment."""
+        return Instant(time.time_ns(), time.monotonic_ns())
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What listens where, and the writer's task, which ends early only where the store can not be used any more."""
+
+    grpc: HostPort
+    http: HostPort
+    writing: asyncio.Task[None]
+
+
+async def run(settings: Settings) -> None:
+    """
+    Serve until SIGTERM or SIGINT; then acknowledge what has come, and close the store.
+
+    Raises:
+        Stop: Something can not be opened (exit codes 2, 4, 5, 6), or the store gave up (5).
+    """
+    asked = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, asked.set)
+    async with serving(settings) as served:
+        waiting = asyncio.create_task(asked.wait())
+        await asyncio.wait({waiting, served.writing}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+    await served.writing
+
+
+@asynccontextmanager
+async def serving(settings: Settings) -> AsyncIterator[Serving]:
+    """
+    Everything built and started; left, it ends in the opposite order.
+
+    Raises:
+        Stop: As in `run`.
+    """
+    log = logger("gpucost-aggregator")
+    clock, counts = SystemClock(), Counts()
+    async with AsyncExitStack() as stack:
+        store = DuckDBStore(settings.data_dir, StoreOptions(settings.memory_limit_bytes, settings.threads))
+        stack.callback(store.close)
+        readers = stack.enter_context(ThreadPoolExecutor(_READERS, "reader"))
+        thread = stack.enter_context(ThreadPoolExecutor(1, "writer"))
+        writer = Writer(WriterParts(store, thread, clock, counts, log))
+        is_serving = asyncio.Event()
+        web_app = make_app(
+            Parts(
+                store=store,
+                clock=clock,
+                readers=readers,
+                metrics_text=Metrics(counts, writer, __version__).text,
+                ready=_readiness(is_serving),
+                version=__version__,
+            )
+        )
+        http = await stack.enter_async_context(_http(web_app, settings.http_listen))
+        writing = asyncio.create_task(writer.run())
+        stack.push_async_callback(_end_writer, writer, writing)
+        service = CostStreamService(IngestParts(store, readers, writer, clock, counts, log))
+        grpc_at = await stack.enter_async_context(_streams(service, writer, settings))
+        is_serving.set()
+        stack.callback(is_serving.clear)
+        identity = store.identity()
+        log.info(
+            "serving", version=__version__, grpc=str(grpc_at), http=str(http), store_id=identity.store_id
+        )
+        yield Serving(grpc_at, http, writing)
+        log.info("stopping")
+
+
+def _readiness(is_serving: asyncio.Event) -> Callable[[], tuple[bool, str]]:
+    return lambda: (True, "") if is_serving.is_set() else (False, "starting or stopping")
+
+
+async def _end_writer(writer: Writer, writing: asyncio.Task[None]) -> None:
+    writer.drain()
+    # A store that gave up is told by whoever awaits the task; here only the end matters.
+    await asyncio.wait({writing})
+
+
+@asynccontextmanager
+async def _http(web_app: web.Application, address: HostPort) -> AsyncIterator[HostPort]:
+    runner = web.AppRunner(web_app, access_log=None, shutdown_timeout=5.0)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, address.host or None, address.port).start()
+        except OSError as trouble:
+            raise why_not_bound(HTTP_LISTEN.flag, address, trouble) from None
+        yield HostPort(address.host, runner.addresses[0][1])
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def _streams(service: CostStreamService, writer: Writer, settings: Settings) -> AsyncIterator[HostPort]:
+    server = grpc.aio.server(options=_GRPC_OPTIONS)
+    stream_pb2_grpc.add_CostStreamServicer_to_server(service, server)
+    address, tls = settings.grpc_listen, settings.tls
+    # gRPC tells only that it could not bind; this tells why.
+    try_port(GRPC_LISTEN.flag, address)
+    place = str(HostPort(address.host or "::", address.port))
+    if tls is None:
+        port = server.add_insecure_port(place)
+    else:
+        port = server.add_secure_port(
+            place, server_credentials(tls.ca, tls.cert, tls.key, _log_refused_certificate)
+        )
+    await server.start()
+    try:
+        yield HostPort(address.host, port)
+    finally:
+        # Streams end once what they have read is durable, so the writer stops gathering first.
+        writer.drain()
+        service.stop()
+        await server.stop(_STOP_GRACE_S)
+
+
+def _log_refused_certificate(reason: str) -> None:
+    logger("gpucost-aggregator").error("certificate_not_taken", reason=reason)

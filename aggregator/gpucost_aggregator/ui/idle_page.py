@@ -1,0 +1,273 @@
+"""The page of idle GPUs: what can be stopped now, what is free, and what nobody can say."""
+
+import shlex
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from gpucost import format as fmt
+from gpucost_aggregator.reports.idle import CannotTell, Holding, Idle, IdleReport
+from gpucost_aggregator.reports.report import Row
+from gpucost_aggregator.ui.figures import Scale
+from gpucost_aggregator.ui.pages import render
+from gpucost_aggregator.ui.sentences import empty_words, over_time
+from gpucost_aggregator.ui.shell import shell
+from gpucost_aggregator.ui.surroundings import Surroundings
+
+HOURS_PER_MONTH = 730
+MOST_ROWS = 200
+"""A page stays readable; the export has all of them."""
+
+_REASONS = {
+    "unmeasured": "held, but its activity could not be read",
+    "kubelet_away": "the kubelet did not answer, so nobody knows who held it",
+    "node_starting": "before the agent's first look",
+    "unmapped": "an id of the scheduler belongs to no known GPU",
+    "spool_full": "the agent's spool was full",
+    "gpu_lost": "the GPU fell off the bus",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class IdleRow:
+    """One holder or one free GPU as texts; *mark* is the shape beside its name."""
+
+    name: str
+    detail: str
+    mark: str
+    state: str
+    lasting: str
+    cost: str
+    since: str
+    pace: str
+    gpus: str
+    why: str
+    owner: str
+    owner_kind: str
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class IdlePage:
+    """All tables of the page, largest first."""
+
+    headline: str
+    lede: str
+    act: tuple[IdleRow, ...]
+    quiet: tuple[IdleRow, ...]
+    free: tuple[IdleRow, ...]
+    partly: tuple[IdleRow, ...]
+    unknown: tuple[tuple[str, str, str, str], ...]
+    unit: str
+    exports: tuple[tuple[str, str], ...]
+    empty: tuple[str, str]
+
+
+def idle_page(found: IdleReport, scale: Scale, around: Surroundings) -> str:
+    """The page of *found*, with amounts in *scale*, which is that of the whole range."""
+    act, quiet, partly, free = idle_rows(found, scale, around)
+    view = IdlePage(
+        headline=_headline(found, act, scale, around),
+        lede=_lede(found, scale, around),
+        act=act[:MOST_ROWS],
+        quiet=quiet[:MOST_ROWS],
+        free=free[:MOST_ROWS],
+        partly=partly[:MOST_ROWS],
+        unknown=tuple(_unknown(row, scale, around) for row in found.cannot_tell[:MOST_ROWS]),
+        unit=scale.unit,
+        exports=(("CSV", around.export("idle", "csv")), ("JSON", around.export("idle", "json"))),
+        empty=empty_words(around),
+    )
+    return render("idle.html", shell("Idle", around), view=view)
+
+
+Rows = tuple[IdleRow, ...]
+
+
+def idle_rows(found: IdleReport, scale: Scale, around: Surroundings) -> tuple[Rows, Rows, Rows, Rows]:
+    """To act on, quiet on purpose, idle in part, and free: one row a pod, or a free device."""
+    pods: dict[tuple[str, bool], list[Row[Idle]]] = defaultdict(list)
+    free = []
+    for row in found.report.rows:
+        holding = row.subject.holding
+        if not holding.is_held:
+            free.append(row)
+        else:
+            pods[
+                "/".join((holding.cluster, holding.namespace, holding.pod, holding.pod_uid)), row.subject.now
+            ].append(row)
+    lists: dict[str, list[list[Row[Idle]]]] = {"act": [], "quiet": [], "partly": []}
+    for (_, now), rows in pods.items():
+        lists["partly" if not now else "quiet" if rows[0].subject.ignored else "act"].append(rows)
+    for name in ("act", "quiet"):
+        lists[name].sort(key=lambda rows: -_pace(rows))
+    lists["partly"].sort(key=lambda rows: -_idle_cost(rows))
+    act, quiet, partly = (tuple(_held(rows, scale, around) for rows in lists[name]) for name in lists)
+    return act, quiet, partly, tuple(_free(row, scale, around) for row in free)
+
+
+def waste_pace(found: IdleReport) -> int:
+    """Nano-dollars an hour of what is held, idle now and not quiet on purpose."""
+    return _pace(row for row in found.report.rows if _to_act_on(row.subject))
+
+
+def _to_act_on(subject: Idle) -> bool:
+    return subject.now and subject.holding.is_held and not subject.ignored
+
+
+def _headline(found: IdleReport, act: Rows, scale: Scale, around: Surroundings) -> str:
+    if not around.has_data:
+        return "Which GPUs are idle?"
+    if not act:
+        return "Nothing that is held is idle now."
+    who = fmt.count(len(act), "workload holds", "workloads hold")
+    verb = "does" if len(act) == 1 else "do"
+    if not scale.in_money:
+        return f"{who} GPUs and {verb} nothing."
+    pace = fmt.money_sentence(waste_pace(found) * HOURS_PER_MONTH)
+    return f"{who} GPUs and {verb} nothing. Left alone, they cost {pace} a month."
+
+
+def _lede(found: IdleReport, scale: Scale, around: Surroundings) -> str:
+    fleet = found.fleet
+    if not fleet.gpus:
+        return "Time that nobody watched is never called idle."
+    held = [row for row in found.report.rows if row.subject.holding.is_held]
+    spent = sum(row.line.sums.cost_idle_nanodollars for row in held)
+    when = over_time(around, found.report.total.group.first_ns)
+    cost = f" Idle holders cost {fmt.money_sentence(spent)} {when}." if scale.in_money else ""
+    free = fleet.gpus - fleet.allocated - fleet.unobserved
+    return (
+        f"Of {fmt.count(fleet.gpus, 'GPU')}, {fmt.count(fleet.allocated, 'is', 'are')} held,"
+        f" {fleet.idle:,} of these without any use; {fmt.count(max(free, 0), 'is', 'are')} free.{cost}"
+        " Time that nobody watched is never called idle."
+    )
+
+
+def _held(rows: Sequence[Row[Idle]], scale: Scale, around: Surroundings) -> IdleRow:
+    subject, holding = rows[0].subject, rows[0].subject.holding
+    boards = {row.subject.holding.gpu for row in rows}
+    model = fmt.gpu_model(subject.gpu_model) or "GPU"
+    since = [row.subject.since_ns for row in rows if row.subject.since_ns is not None]
+    place = [holding.namespace, f"{len(boards)} × {model}"]
+    if len(around.clusters) > 1:
+        place.append(holding.cluster)
+    never = all(row.subject.never_used for row in rows)
+    state = ("Never used" if never else "Idle") if subject.now else "In use in part"
+    return IdleRow(
+        name=holding.pod,
+        detail=" · ".join(place),
+        mark="never" if never else "full" if subject.now else "part",
+        state=state,
+        lasting=_lasting(min(since, default=None), any(row.subject.since_or_earlier for row in rows), around),
+        cost=_cost(rows, scale),
+        since=_since(min(since, default=None), around),
+        pace=_pace_text(_pace(rows), scale),
+        gpus=fmt.count(len(boards), "GPU"),
+        why=_why(rows, scale),
+        owner=subject.owner_name or holding.pod,
+        owner_kind=subject.owner_kind
+        or ("facts pending" if not subject.model or subject.model.source == "pending" else "bare pod"),
+        command=_command(subject) if subject.now else "",
+    )
+
+
+def _free(row: Row[Idle], scale: Scale, around: Surroundings) -> IdleRow:
+    subject, holding = row.subject, row.subject.holding
+    part = holding.profile or ""
+    model = fmt.gpu_model(subject.gpu_model) or "GPU"
+    return IdleRow(
+        name=f"{holding.node} · {model}{f' {part}' if part else ''}",
+        detail=f"{holding.cluster} · {holding.gpu_uuid}",
+        mark="free",
+        state="Free now" if subject.now else "Was free",
+        lasting=_lasting(subject.since_ns, subject.since_or_earlier, around) if subject.now else "",
+        cost=_cost([row], scale),
+        since=_since(subject.since_ns, around),
+        pace=_pace_text(subject.pace_nanodollars_per_hour, scale) if subject.now else fmt.DOES_NOT_APPLY,
+        gpus="",
+        why=scale.hours(row.line.sums.idle_ns),
+        owner="",
+        owner_kind="",
+        command="",
+    )
+
+
+def _pace(rows: Iterable[Row[Idle]]) -> int:
+    return sum(row.subject.pace_nanodollars_per_hour for row in rows)
+
+
+def _idle_cost(rows: Iterable[Row[Idle]]) -> int:
+    return sum(row.line.sums.cost_idle_nanodollars for row in rows)
+
+
+def _pace_text(nanodollars_per_hour: int, scale: Scale) -> str:
+    if not scale.in_money:
+        return "unpriced"
+    month = nanodollars_per_hour * HOURS_PER_MONTH
+    return fmt.money(month, 0)
+
+
+def _cost(rows: Sequence[Row[Idle]], scale: Scale) -> str:
+    if scale.in_money:
+        return scale.money(_idle_cost(rows))
+    return scale.hours(sum(row.line.sums.idle_ns for row in rows))
+
+
+def _lasting(since_ns: int | None, or_earlier: bool, around: Surroundings) -> str:
+    if since_ns is None:
+        return ""
+    length = fmt.duration(around.period.answered.end_ns - since_ns)
+    return f"for over {length}" if or_earlier else f"for {length}"
+
+
+def _since(since_ns: int | None, around: Surroundings) -> str:
+    if since_ns is None:
+        return ""
+    return f"since {fmt.instant(since_ns, around.zone).rsplit(' ', 1)[0].split(' ', 1)[1]}"
+
+
+def _why(rows: Sequence[Row[Idle]], scale: Scale) -> str:
+    idle = sum(row.line.sums.idle_ns for row in rows)
+    used = sum(row.line.sums.used_ns for row in rows)
+    unknown = sum(row.line.sums.unmeasured_ns for row in rows)
+    said = f"{fmt.percent(idle, idle + used + unknown)} of what it pays for was idle"
+    if not used and not unknown:
+        said = "Watched all the time, and no activity at all"
+    elif unknown:
+        said = f"{said}, {fmt.percent(unknown, idle + used + unknown)} unknown"
+    return f"{said}; {scale.hours(idle)} GPU-hours"
+
+
+def _command(subject: Idle) -> str:
+    """For a person to run: stops the whole owner only where nothing else of it works."""
+    holding = subject.holding
+    words = ["kubectl", "-n", holding.namespace]
+    if subject.owner_kind == "Job" and subject.owner_idle:
+        words += ["delete", f"job/{subject.owner_name}"]
+    elif subject.owner_kind in ("Deployment", "StatefulSet") and subject.owner_idle:
+        words += ["scale", f"{subject.owner_kind.lower()}/{subject.owner_name}", "--replicas=0"]
+    elif subject.owner_kind in ("Deployment", "StatefulSet", "Job"):
+        words += ["describe", f"pod/{holding.pod}"]
+    else:
+        words += ["delete", f"pod/{holding.pod}"]
+    return shlex.join(words)
+
+
+def _unknown(row: CannotTell, scale: Scale, around: Surroundings) -> tuple[str, str, str, str]:
+    holding = row.holding
+    name = holding.pod if holding.is_held else f"{holding.node} · {_board(row)}"
+    place = holding.namespace if holding.is_held else holding.cluster
+    if holding.is_held and len(around.clusters) > 1:
+        place = f"{place} · {holding.cluster}"
+    reason = _REASONS.get(row.reason, row.reason.replace("_", " "))
+    amount = scale.money(row.unknown_nanodollars) if scale.in_money else scale.hours(row.unknown_ns)
+    return name, place, reason, amount
+
+
+def _board(row: CannotTell) -> str:
+    return fmt.gpu_model(row.gpu_model) or _short(row.holding)
+
+
+def _short(holding: Holding) -> str:
+    return holding.gpu_uuid[:12]
