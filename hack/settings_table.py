@@ -4,7 +4,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from gpucost.setting import CHECK, RUN, VERSION, Command, Setting
+from gpucost.setting import Program
 from gpucost.settings_help import commands_table, settings_table
 
 FILE = Path(__file__).resolve().parent.parent / "docs" / "settings.md"
@@ -26,18 +26,19 @@ Both programs can share one environment: each lets the other's variables pass.
 """
 
 
-def declared(program: str) -> tuple[tuple[Setting[object], ...], tuple[Command, ...]]:
-    """The settings and commands that *program* declares in its module `settings`."""
-    module = import_module(f"{program.replace('-', '_')}.settings")
-    return tuple(module.SETTINGS), tuple(getattr(module, "COMMANDS", (RUN, CHECK, VERSION)))
+def declared(name: str) -> Program:
+    """What the program *name* declares in its module `settings`."""
+    program: Program = import_module(f"{name.replace('-', '_')}.settings").PROGRAM
+    return program
 
 
 def page() -> str:
     """The whole of docs/settings.md."""
     parts = [_HEAD]
-    for program in PROGRAMS:
-        settings, commands = declared(program)
-        parts.append(f"## {program}\n\n{commands_table(commands)}\n{settings_table(settings)}")
+    for program in map(declared, PROGRAMS):
+        about = f"{program.about}\n\n" if program.about else ""
+        tables = f"{commands_table(program.commands)}\n{settings_table(program.settings)}"
+        parts.append(f"## {program.name}\n\n{about}{tables}")
     return "\n".join(parts)
 
 

@@ -4,6 +4,7 @@ import os
 import sys
 
 from gpucost import __version__
+from gpucost.clock import SystemClock
 from gpucost.settings_source import CHECK, VERSION
 from gpucost.trouble import Stop
 
@@ -33,7 +34,7 @@ def _run(argv: list[str]) -> int:
 
 def _check(values: settings.Settings) -> int:
     exit_code = 0
-    for finding in check(values, app.load_prices(values), app.SystemClock()):
+    for finding in check(values, app.load_prices(values), SystemClock()):
         sys.stdout.write(f"{finding}\n")
         exit_code = exit_code or finding.exit_code
     return exit_code

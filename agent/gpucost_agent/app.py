@@ -8,16 +8,15 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable
 from typing import NoReturn
 
 import grpc
 from gpucost import __version__, logs, tls
-from gpucost.clock import Instant
+from gpucost.clock import Clock, Instant, SystemClock
 from gpucost.identity import NodeId
 from gpucost.prices import PriceBook, Prices, load_catalogue, load_price_book
-from gpucost.trouble import EXIT_SETTINGS, Reject, Retry, Stop
+from gpucost.trouble import EXIT_NO_DRIVER, EXIT_SETTINGS, Reject, Retry, Stop
 from gpucost.units import NS_PER_SECOND
 from structlog.typing import FilteringBoundLogger
 
@@ -46,14 +45,6 @@ EXIT_BUG = 1
 
 _SILENT_NS = 60 * NS_PER_SECOND
 """A GPU that was not read for this long has a hung driver."""
-
-
-class SystemClock:
-    """The machine's own clocks."""
-
-    def now(self) -> Instant:
-        """This moment."""
-        return Instant(time.time_ns(), time.monotonic_ns())
 
 
 class StreamNews:
@@ -94,7 +85,7 @@ def run(settings: Settings) -> int:
     clock = SystemClock()
     prices = load_prices(settings)
     credentials = _credentials(settings)
-    driver = open_driver()
+    driver = _driver()
     gpus = driver.gpus()
     processes = Processes(settings.proc_root, clock)
     spool = Spool(settings.spool_dir, Bounds())
@@ -179,7 +170,7 @@ def _bug(room: watching.Room, failure: threading.ExceptHookArgs) -> None:
     room.fail(Stop(f"thread {name} failed: {failure.exc_value!r}; please report it", EXIT_BUG))
 
 
-def _follow_cluster(settings: Settings, clock: SystemClock, stop: threading.Event) -> KubePods | None:
+def _follow_cluster(settings: Settings, clock: Clock, stop: threading.Event) -> KubePods | None:
     pods = open_kube_pods(KubeAccess(settings.kube_api, settings.node), clock)
     if pods is not None:
         _start("kube-pods", pods.follow, stop)
@@ -198,6 +189,14 @@ def load_prices(settings: Settings) -> Prices:
     except Reject as trouble:
         raise Stop(str(trouble), EXIT_SETTINGS) from trouble
     return Prices(book, load_catalogue())
+
+
+def _driver() -> Driver:
+    try:
+        return open_driver()
+    except Retry as trouble:
+        # Kubernetes starts the agent again, with its own growing pauses.
+        raise Stop(str(trouble), EXIT_NO_DRIVER) from trouble
 
 
 def _credentials(settings: Settings) -> grpc.ChannelCredentials | None:

@@ -10,7 +10,7 @@ import grpc
 from gpucost import tls
 from gpucost.clock import Clock
 from gpucost.prices import UNKNOWN, Prices
-from gpucost.trouble import EXIT_PERMISSION, Retry, Stop
+from gpucost.trouble import EXIT_NO_DRIVER, EXIT_PERMISSION, Retry, Stop
 
 from gpucost_agent.readings import ClusterReading, Gpu, HoldingReading
 from gpucost_agent.settings import Settings
@@ -49,6 +49,9 @@ def check(settings: Settings, prices: Prices, clock: Clock) -> Iterator[Finding]
         gpus = driver.gpus()
     except Stop as trouble:
         yield Finding("driver", False, str(trouble), trouble.exit_code)
+        return
+    except Retry as trouble:
+        yield Finding("driver", False, str(trouble), EXIT_NO_DRIVER)
         return
     yield Finding("driver", True, f"NVIDIA {driver.version()}, {len(gpus)} GPUs")
     processes = Processes(settings.proc_root, clock)

@@ -92,14 +92,12 @@ class Spool:
         self._unwritten: list[tuple[Entry, str]] = []
         self._epoch, self._last_sha256 = "", b""
         self._next, self._lost = 1, 0
+        self._disk_works = True
         self.appended = threading.Event()
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._guard = _lock(folder / "lock")
-            self._database = sqlite3.connect(
-                folder / "spool.sqlite", isolation_level=None, check_same_thread=False
-            )
-            self._prepare()
+            self._database = self._open(folder / "spool.sqlite")
         except sqlite3.DatabaseError as error:
             raise Stop(
                 f"--spool-dir {folder}: its spool.sqlite can not be used ({error}): move it away to begin a new"
@@ -160,7 +158,11 @@ class Spool:
             return (found + unwritten)[:limit]
 
     def acknowledge(self, sequence_number: int, now_ns: int) -> None:
-        """Every batch up to *sequence_number* is durable at the aggregator."""
+        """
+        Every batch up to *sequence_number* is durable at the aggregator.
+
+        Where the disk fails, the next acknowledgement marks these batches too.
+        """
         with self._lock:
             self._unwritten = [pair for pair in self._unwritten if pair[0].sequence_number > sequence_number]
             try:
@@ -170,23 +172,69 @@ class Spool:
                     (now_ns, sequence_number),
                 )
                 self._drop_acknowledged(now_ns)
+            except sqlite3.Error:
+                return
+
+    def wrote(self, sequence_number: int, sha256: bytes) -> bool:
+        """Whether batch *sequence_number* is one of this spool's, as far as is still known; 0 is none, and is."""
+        with self._lock:
+            if sequence_number >= self._next:
+                return False
+            known = [
+                entry.message for entry, _ in self._unwritten if entry.sequence_number == sequence_number
+            ]
+            try:
+                row = self._database.execute(
+                    "SELECT sha256 FROM batches WHERE sequence_number = ?", (sequence_number,)
+                ).fetchone()
+            except sqlite3.Error as error:
+                raise Retry(f"the spool can not be read: {error}") from error
+            own = hashlib.sha256(known[0]).digest() if known else row[0] if row else b""
+            return b"" in (own, sha256) or own == sha256
+
+    def begin_epoch(self) -> None:
+        """
+        Take another name for what lies here, so that the aggregator counts it anew.
+
+        Raises:
+            Retry: The disk fails; the name stays.
+        """
+        epoch = str(uuid4())
+        with self._lock:
+            try:
+                self._set("epoch", epoch)
             except sqlite3.Error as error:
                 raise Retry(f"the spool can not be written: {error}") from error
+            self._epoch = epoch
 
     def fill(self) -> Fill:
-        """What lies here now."""
+        """What lies here now; where the disk can not be read, what lies in memory."""
         with self._lock:
-            batches, size = self._database.execute(
-                "SELECT count(*), coalesce(sum(length(message)), 0) FROM batches WHERE acknowledged_at_ns IS NULL"
-            ).fetchone()
+            try:
+                batches, size = self._database.execute(
+                    "SELECT count(*), coalesce(sum(length(message)), 0) FROM batches"
+                    " WHERE acknowledged_at_ns IS NULL"
+                ).fetchone()
+            except sqlite3.Error:
+                batches = size = 0
             size += sum(len(entry.message) for entry, _ in self._unwritten)
-            return Fill(batches + len(self._unwritten), size, self._lost, not self._unwritten)
+            return Fill(batches + len(self._unwritten), size, self._lost, self._disk_works)
 
     def close(self) -> None:
         """Give the folder back."""
         with self._lock:
             self._database.close()
             os.close(self._guard)
+
+    def _open(self, file: Path) -> sqlite3.Connection:
+        self._database = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+        try:
+            self._prepare()
+        except (sqlite3.Error, Stop):
+            self._database.close()
+            os.close(self._guard)
+            raise
+        return self._database
 
     def _prepare(self) -> None:
         database = self._database
@@ -215,7 +263,7 @@ class Spool:
             self._database.execute("BEGIN IMMEDIATE")
             for entry, checkpoint in self._unwritten:
                 self._database.execute(
-                    "INSERT INTO batches VALUES (?, ?, NULL, ?, ?)",
+                    "INSERT OR REPLACE INTO batches VALUES (?, ?, NULL, ?, ?)",
                     (
                         entry.sequence_number,
                         entry.appended_at_ns,
@@ -229,10 +277,11 @@ class Spool:
             self._set("lost_windows", str(self._lost))
             self._database.execute("COMMIT")
         except sqlite3.Error:
-            if self._database.in_transaction:
-                self._database.execute("ROLLBACK")
+            self._roll_back()
+            self._disk_works = False
             return
         self._unwritten.clear()
+        self._disk_works = True
 
     def _enforce_bounds(self, now_ns: int) -> None:
         bounds = self._bounds
@@ -243,12 +292,12 @@ class Spool:
             del self._unwritten[0]
             self._lost += 1
         try:
-            self._lost += self._drop_waiting(now_ns)
+            self._drop_waiting(now_ns)
             self._drop_acknowledged(now_ns)
         except sqlite3.Error:
-            return  # a disk that fails drops nothing; what is in memory is bounded above
+            self._roll_back()  # a disk that fails drops nothing; what is in memory is bounded above
 
-    def _drop_waiting(self, now_ns: int) -> int:
+    def _drop_waiting(self, now_ns: int) -> None:
         (size,) = self._database.execute(
             "SELECT coalesce(sum(length(message)), 0) FROM batches WHERE acknowledged_at_ns IS NULL"
         ).fetchone()
@@ -262,10 +311,18 @@ class Spool:
                 break
             out.append((number,))
             size -= length
+        if not out:
+            return
+        # Gone and counted as gone in one step, so that no loss stays uncounted.
+        self._database.execute("BEGIN IMMEDIATE")
         self._database.executemany("DELETE FROM batches WHERE sequence_number = ?", out)
-        if out:
-            self._set("lost_windows", str(self._lost + len(out)))
-        return len(out)
+        self._set("lost_windows", str(self._lost + len(out)))
+        self._database.execute("COMMIT")
+        self._lost += len(out)
+
+    def _roll_back(self) -> None:
+        if self._database.in_transaction:
+            self._database.execute("ROLLBACK")
 
     def _drop_acknowledged(self, now_ns: int) -> None:
         self._database.execute(

@@ -27,6 +27,7 @@ _IN_FLIGHT = 64
 
 _STREAM_LIFE_S = 1_800
 _LONGEST_BACK_OFF_S = 60.0
+_MOST_DOUBLINGS = 16
 _LONGEST_SPREAD_NS = 30 * NS_PER_SECOND
 
 
@@ -98,7 +99,7 @@ class Stream:
 
     def _back_off(self, failures: int) -> None:
         # Full jitter, so that a fleet does not come back in one instant. Draining wakes it up.
-        longest = min(_LONGEST_BACK_OFF_S, 1.0 * 2**failures)
+        longest = min(_LONGEST_BACK_OFF_S, 2.0 ** min(failures, _MOST_DOUBLINGS))
         if self.draining.is_set():
             longest = min(longest, 1.0)
         self.draining.wait(random.uniform(0, longest))  # noqa: S311 - spreads load, guards nothing
@@ -113,6 +114,7 @@ class _Session:
         self._pause_until_ns = 0
         self._over = threading.Event()
         self._moved = threading.Event()
+        self._parted = False
         self.welcomed = threading.Event()
 
     def run(self) -> None:
@@ -137,10 +139,13 @@ class _Session:
             finally:
                 self._over.set()
                 self._moved.set()
+                if self._parted:
+                    self._stream.drained.set()
 
     def _take(self, answer: stream_pb2.FromAggregator) -> None:
         kind = answer.WhichOneof("message")
         if kind == "welcome":
+            self._agree(answer.welcome)
             self._sent = self._durable = answer.welcome.durable_sequence_number
             self._acknowledge(self._durable)
             self.welcomed.set()
@@ -153,6 +158,16 @@ class _Session:
             reasons = sorted({refused.reason for refused in answer.reject.refused})
             self._stream.listener.rejected(answer.reject.sequence_number, reasons)
         self._moved.set()
+
+    def _agree(self, welcome: stream_pb2.Welcome) -> None:
+        spool = self._stream.spool
+        if spool.wrote(welcome.durable_sequence_number, welcome.durable_batch_sha256):
+            return
+        spool.begin_epoch()
+        raise Retry(
+            f"the aggregator holds batch {welcome.durable_sequence_number} of this epoch and this spool did not"
+            " write it, so it was restored or cloned: a new epoch begins and everything is sent again"
+        )
 
     def _acknowledge(self, sequence_number: int) -> None:
         self._durable = max(self._durable, sequence_number)
@@ -171,6 +186,8 @@ class _Session:
                 self._sent = entry.sequence_number
                 yield stream_pb2.FromNode(batch=stream_pb2.Batch.FromString(entry.message))
             elif self._is_drained():
+                # Everything is acknowledged, so the stream may break from here on, and gRPC not come back for more.
+                self._parted = True
                 yield stream_pb2.FromNode(goodbye=self._goodbye())
                 self._stream.drained.set()
                 return

@@ -68,7 +68,12 @@ class ClusterSource(Protocol):
 
 @dataclass
 class Room:
-    """What the loops share. *began_ns* and *last_read_ns*, by GPU, are monotonic."""
+    """
+    What the loops share. *began_ns* and *last_read_ns*, by GPU, are monotonic.
+
+    *lock* guards the books. Whoever closes windows holds *closing* until they are in the spool, so that they lie
+    there in their order, and the last checkpoint is the newest.
+    """
 
     books: Books
     spool: Spool
@@ -81,6 +86,7 @@ class Room:
     began_ns: int
     news: News = field(default_factory=News)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    closing: threading.Lock = field(default_factory=threading.Lock)
     last_read_ns: dict[str, int] = field(default_factory=dict)
     failed: list[Stop] = field(default_factory=list)
 
@@ -167,10 +173,14 @@ def _learn(room: Room, reading: HoldingReading, files: HostFiles) -> None:
         if cluster is not None:
             directory.learn(cluster)
         for allocation in reading.allocations:
-            if allocation.devices and not directory.knows(allocation.namespace, allocation.pod):
+            # Without the API server nobody else tells of a later pod of the same name.
+            if allocation.devices and (
+                cluster is None or not directory.knows(allocation.namespace, allocation.pod)
+            ):
                 uid = files.pod_uid(allocation.namespace, allocation.pod)
                 if uid:
                     directory.learn_pod(allocation.namespace, allocation.pod, uid, at_ns)
+        directory.forget(at_ns if cluster is None else cluster.read_at.wall_ns)
         room.books.read_holders(reading)
 
 
@@ -184,19 +194,21 @@ def close_windows(room: Room) -> None:
 def close_due(room: Room) -> None:
     """Close every window that is due now."""
     while True:
-        with room.lock:
-            closed = room.books.close_next(room.clock.now().wall_ns)
-        if closed is None:
-            return
-        keep(room, closed)
+        with room.closing:
+            with room.lock:
+                closed = room.books.close_next(room.clock.now().wall_ns)
+            if closed is None:
+                return
+            keep(room, closed)
 
 
 def close_for_good(room: Room) -> None:
     """The agent ends: the open window is closed short, here and now."""
-    with room.lock:
-        windows = room.books.close_short(room.clock.now().wall_ns)
-    for closed in windows:
-        keep(room, closed)
+    with room.closing:
+        with room.lock:
+            windows = room.books.close_short(room.clock.now().wall_ns)
+        for closed in windows:
+            keep(room, closed)
 
 
 def keep(room: Room, closed: ClosedWindow) -> None:

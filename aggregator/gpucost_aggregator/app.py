@@ -146,7 +146,7 @@ async def _http(web_app: web.Application, address: HostPort) -> AsyncIterator[Ho
 @asynccontextmanager
 async def _streams(service: CostStreamService, writer: Writer, settings: Settings) -> AsyncIterator[HostPort]:
     server = grpc.aio.server(options=_GRPC_OPTIONS)
-    stream_pb2_grpc.add_CostStreamServicer_to_server(service, server)
+    stream_pb2_grpc.add_CostStreamServicer_to_server(service, server)  # type: ignore[no-untyped-call]  # generated
     address, tls = settings.grpc_listen, settings.tls
     # gRPC tells only that it could not bind; this tells why.
     try_port(GRPC_LISTEN.flag, address)

@@ -80,7 +80,7 @@ LOG_LEVEL = Setting[str](
     "log-level",
     choice(*LEVELS),
     "info",
-    "From which level on lines are logged. info is silent while all is well.",
+    "From which level on lines are logged. info tells which agents come and go, and all that is wrong.",
 )
 
 PROGRAM = Program(

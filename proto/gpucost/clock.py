@@ -1,5 +1,6 @@
-"""Time as a parameter: what a loop may ask of its clock. Only the programs' app.py builds a real one."""
+"""Time as a parameter: what a loop may ask of its clock. Only the programs' app.py builds the real one."""
 
+import time
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,3 +19,11 @@ class Clock(Protocol):
     def now(self) -> Instant:
         """This moment."""
         ...
+
+
+class SystemClock:
+    """This machine's two clocks."""
+
+    def now(self) -> Instant:
+        """This moment."""
+        return Instant(time.time_ns(), time.monotonic_ns())

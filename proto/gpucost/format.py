@@ -7,7 +7,7 @@ What is there but too small for its column is ``<$0.01``, never zero; zero is a 
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from itertools import pairwise
 
 from gpucost.apportion import apportion
@@ -40,14 +40,27 @@ def money(nanodollars: int, decimals: int) -> str:
     return (MINUS if nanodollars < 0 else "") + _dollars(shown, decimals)
 
 
+def money_units(parts: Sequence[int], decimals: int) -> list[int]:
+    """
+    The parts of one scope in the smallest amount that *decimals* show: their total is rounded once and
+    apportioned to them, so that any sum of them is also what is shown.
+    """
+    unit = NANODOLLARS_PER_USD // 10**decimals
+    return apportion(_divide_half_even(sum(parts), unit), parts) if any(parts) else [0] * len(parts)
+
+
+def money_of_units(units: int, decimals: int) -> str:
+    """Dollars of an amount that ``money_units`` gave."""
+    return _dollars(units, decimals)
+
+
 def money_parts(parts: Sequence[int], decimals: int) -> list[str]:
     """
     The parts of one scope in nano-dollars, 0 or more: their total is rounded once and apportioned to them.
 
     So the texts add up to ``money(sum(parts), decimals)``; a part that gets nothing of it is ``<$0.01``.
     """
-    unit = NANODOLLARS_PER_USD // 10**decimals
-    shown = apportion(_divide_half_even(sum(parts), unit), parts) if any(parts) else [0] * len(parts)
+    shown = money_units(parts, decimals)
     return [
         f"<{_dollars(1, decimals)}" if part and not units else _dollars(units, decimals)
         for part, units in zip(parts, shown, strict=True)
@@ -166,6 +179,15 @@ def day(at_ns: int, zone: tzinfo = UTC) -> str:
     """The day of a moment: ``21 Nov``."""
     at = _moment(at_ns, zone)
     return f"{at.day} {_MONTHS[at.month - 1]}"
+
+
+def calendar_day(text: str) -> str:
+    """A date written YYYY-MM-DD: ``2 Jan 2026``; any other text stays as it is."""
+    try:
+        written = date.fromisoformat(text)
+    except ValueError:
+        return text
+    return f"{written.day} {_MONTHS[written.month - 1]} {written.year}"
 
 
 def memory(size_bytes: int) -> str:

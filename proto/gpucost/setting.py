@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from gpucost.settings_values import boolean
+from gpucost.settings_values import boolean, byte_size, spelt_bytes
 from gpucost.trouble import EXIT_SETTINGS, Stop
 
 T_co = TypeVar("T_co", covariant=True)
@@ -14,8 +14,8 @@ FLEET_SETTINGS = frozenset({
     "cluster", "node", "window-seconds", "aggregator", "insecure", "tls-ca", "tls-cert", "tls-key",
     "spool-dir", "price-book", "pod-resources-socket", "proc-root", "host-root",
     "kube-api", "metrics-listen", "kubelet-grace-seconds", "data-dir",
-    "grpc-listen", "http-listen", "admin-socket", "memory-limit", "threads", "retention-raw-days",
-    "retention-hours-days", "rules", "log-format", "log-level",
+    "grpc-listen", "http-listen", "memory-limit", "threads",
+    "log-format", "log-level",
 })
 # fmt: on
 """
@@ -74,7 +74,11 @@ class Setting(Generic[T_co]):
     @property
     def default_text(self) -> str:
         """Its default, spelt as somebody would write it."""
-        return "required" if self.required else spelt(self.default)
+        if self.required:
+            return "required"
+        if self.parse is byte_size and isinstance(self.default, int):
+            return spelt_bytes(self.default)
+        return spelt(self.default)
 
 
 @dataclass(frozen=True, slots=True)

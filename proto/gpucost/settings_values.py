@@ -72,6 +72,14 @@ def byte_size(value: str) -> int:
     return int(match[1]) * _SIZE_UNITS[match[2] or "B"]
 
 
+def spelt_bytes(number: int) -> str:
+    """*number* of bytes as `byte_size` reads it, in the largest unit that is exact."""
+    unit = max(
+        (unit for unit, size in _SIZE_UNITS.items() if number % size == 0), key=_SIZE_UNITS.__getitem__
+    )
+    return f"{number // _SIZE_UNITS[unit]}{unit}"
+
+
 def boolean(value: str) -> bool:
     """Whether `true` or `false`; a flag of this kind may stand without a value and is true then."""
     word = value.lower()

@@ -16,7 +16,9 @@ PROGRAMS = ("gpucost_agent", "gpucost_aggregator")
 
 
 def declared(program: str) -> tuple[Setting[object], ...]:
-    return tuple(import_module(f"{program}.settings").SETTINGS)
+    module = import_module(f"{program}.settings")
+    settings: tuple[Setting[object], ...] = module.PROGRAM.settings
+    return settings
 
 
 def check(script: str) -> None:

@@ -14,7 +14,6 @@ HEAVY = (
     "jinja2",
     "kubernetes",
     "gpucost_aggregator",
-    "asyncio",
 )
 
 

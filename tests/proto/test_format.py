@@ -174,6 +174,8 @@ def test_words() -> None:
     assert fmt.count(1_000) == "1,000"
     assert fmt.names([]) == ""
     assert fmt.names(["a", "b", "c"]) == "a, b and c"
+    assert fmt.calendar_day("2026-01-02") == "2 Jan 2026"
+    assert fmt.calendar_day("soon") == "soon"
     assert fmt.price(None) == "unpriced"
     assert fmt.price(3_766_397_500) == "$3.7664"
     assert fmt.memory(71 * 2**30) == "71 GiB"

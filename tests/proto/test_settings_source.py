@@ -25,7 +25,7 @@ from gpucost.settings_source import (
     words,
 )
 from gpucost.trouble import EXIT_SETTINGS, Stop
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 CLUSTER = Setting[str]("cluster", text, "", "Name of the cluster, as it stands on bills.", required=True)
@@ -242,9 +242,15 @@ def test_addresses_come_back_as_they_were_spelt(host: str, port: int) -> None:
 
 @given(st.lists(st.text(max_size=12), max_size=5))
 def test_no_command_line_does_anything_but_load_or_stop(argv: list[str]) -> None:
+    assume(not {"-h", "--help"} & set(argv))
     try:
         loaded = load(PROGRAM, argv, {"GPUCOST_CLUSTER": "a"})
     except Stop as stop:
         assert stop.exit_code == EXIT_SETTINGS  # noqa: PT017 (either is right)
     else:
         assert set(loaded.values) >= {setting.name for setting in PROGRAM.settings}
+
+
+@given(st.integers(0, 1 << 50))
+def test_sizes_come_back_as_they_were_spelt(number: int) -> None:
+    assert byte_size(Setting("memory", byte_size, number, "Of the store.").default_text) == number

@@ -9,14 +9,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from gpucost.cost_slice import CostSlice, Price
-from gpucost.identity import Device, Holder, NodeId
+from gpucost.identity import NodeId
 from gpucost.window import Interval, window_of
 
 from gpucost_agent.ledger.checkpoint import Checkpoint
 from gpucost_agent.ledger.closing import close
 from gpucost_agent.ledger.directory import Directory
 from gpucost_agent.ledger.gpu_book import GpuBook, NodeView
-from gpucost_agent.ledger.holdings import Holdings
+from gpucost_agent.ledger.holdings import Held, Holdings
 from gpucost_agent.ledger.usage import Process
 from gpucost_agent.readings import Boot, Gpu, GpuReading, HoldingReading
 
@@ -73,6 +73,7 @@ class Books:
     _books: dict[str, GpuBook] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
+        ended_ns = self.before.closed_through_ns if self.before is not None else 0
         if self.before is not None and self.before.boot_id != self.boot.boot_id:
             self.before = None
         self.holdings = Holdings(self.first_look_ns, self.method.kubelet_grace_ns)
@@ -81,7 +82,9 @@ class Books:
             start = max(self.before.closed_through_ns, self.first_look_ns - _LONGEST_GAP_NS)
             self.closed_through_ns = start
         else:
-            self.closed_through_ns = window_of(start, self.method.window_ns).start_ns
+            # Two boots may share a window; each has a part of its own, as keys count once.
+            window_start_ns = window_of(start, self.method.window_ns).start_ns
+            self.closed_through_ns = ended_ns if window_start_ns < ended_ns <= start else window_start_ns
 
     def see_gpus(self, gpus: tuple[Gpu, ...], at_ns: int) -> None:
         """Take in the driver's GPUs; one that is new begins its life now, or with the node."""
@@ -129,21 +132,20 @@ class Books:
 
     def checkpoint(self) -> Checkpoint:
         """What the next agent needs to know, as of the last closed window."""
-        held = self.holdings.latest
-        by_device: dict[Device, dict[Holder, int]] = {}
-        if held is not None:
-            for device, names in held.by_device.items():
-                by_device[device] = {
-                    self.directory.holder(name, self.closed_through_ns): count
-                    for name, count in names.items()
-                }
-        return Checkpoint(
-            self.boot.boot_id,
-            self.closed_through_ns,
-            {uuid: book.life_start_ns for uuid, book in self._books.items()},
-            by_device,
-            held.replicas if held is not None else {},
-        )
+        lives = {uuid: book.life_start_ns for uuid, book in self._books.items()}
+        at_ns = self.closed_through_ns
+        if self.before is not None and at_ns <= self.first_look_ns:
+            # The gap before this agent is not closed yet, so it is still the one before it that knows.
+            before = self.before
+            return Checkpoint(self.boot.boot_id, at_ns, lives, before.held, before.replicas)
+        # What was heard later is of time that the next agent will not have watched.
+        (period,) = self.holdings.periods(Interval(at_ns, at_ns + 1))
+        held = period.held or Held()
+        by_device = {
+            device: {self.directory.holder(name, at_ns): count for name, count in names.items()}
+            for device, names in held.by_device.items()
+        }
+        return Checkpoint(self.boot.boot_id, at_ns, lives, by_device, held.replicas)
 
     def _begin_of_life(self) -> int:
         if self.first_look_ns - self.boot.booted_at_ns < _NODE_STARTING_NS:

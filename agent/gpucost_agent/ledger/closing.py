@@ -4,7 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gpucost.apportion import apportion
-from gpucost.cost_slice import GPU, Cost, CostSlice, Evidence, GpuTime, Measures, Price, SliceKey
+from gpucost.cost_slice import (
+    GPU,
+    SAMPLED_METHODS,
+    Cost,
+    CostSlice,
+    Evidence,
+    GpuTime,
+    Measures,
+    Price,
+    SliceKey,
+)
 from gpucost.identity import Device, Holder, NodeId
 from gpucost.units import POLICY_VERSION
 from gpucost.window import Interval
@@ -124,5 +134,6 @@ def _costs(window: GpuWindow, price: Price, times: list[GpuTime]) -> list[Cost]:
 
 
 def _evidence(row: _Row) -> Evidence:
-    # A method that saw nothing may not be named.
-    return Evidence(row.method if row.samples or row.watched_ns else "", row.watched_ns, row.samples)
+    # A method that saw nothing may not be named. Less than a sample's period may be watched without one that ended.
+    saw = row.samples if row.method in SAMPLED_METHODS else row.watched_ns
+    return Evidence(row.method if saw else "", row.watched_ns, row.samples)

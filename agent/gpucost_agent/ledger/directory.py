@@ -19,6 +19,7 @@ class _Incarnation:
     uid: str
     first_seen_ns: int
     last_seen_ns: int
+    gone_at_ns: int | None = None
 
 
 class Directory:
@@ -32,10 +33,12 @@ class Directory:
     def learn(self, reading: ClusterReading) -> None:
         """Take in what the API server says of this node's pods."""
         at = reading.read_at.wall_ns
-        for pod in reading.pods:
+        # Of two pods of one name that are heard of at once, the one that is gone came first.
+        for pod in sorted(reading.pods, key=lambda pod: pod.deleted_at_ns is None):
             self.learn_pod(pod.namespace, pod.name, pod.uid, at)
             self._learn_containers(pod)
-        self._forget(at)
+            if pod.deleted_at_ns is not None:
+                self._part_with(pod, pod.deleted_at_ns)
 
     def learn_pod(self, namespace: str, pod: str, uid: str, at_ns: int) -> None:
         """The pod of this name has this UID at *at_ns*, whoever says so."""
@@ -92,6 +95,11 @@ class Directory:
         ]
         return min(same_pod, key=lambda holder: holder.order, default=owner)
 
+    def _part_with(self, pod: Pod, gone_at_ns: int) -> None:
+        for incarnation in self._incarnations[pod.namespace, pod.name]:
+            if incarnation.uid == pod.uid:
+                incarnation.gone_at_ns = gone_at_ns
+
     def _learn_containers(self, pod: Pod) -> None:
         for container in pod.containers:
             if container.container_id:
@@ -102,11 +110,16 @@ class Directory:
         incarnations = self._incarnations.get((namespace, pod))
         if not incarnations:
             return ""
-        before = [incarnation for incarnation in incarnations if incarnation.first_seen_ns <= at_ns]
-        # Nobody hears of a pod before it exists, so the first one that is heard of may be late.
-        return (before[-1] if before else incarnations[0]).uid
+        for incarnation in reversed(incarnations):
+            gone_at_ns = incarnation.gone_at_ns
+            if incarnation.first_seen_ns <= at_ns and (gone_at_ns is None or at_ns < gone_at_ns):
+                return incarnation.uid
+        # Nobody hears of a pod before it exists, so one that is heard of later may be meant already.
+        late = [incarnation for incarnation in incarnations if incarnation.first_seen_ns > at_ns]
+        return (late[0] if late else incarnations[-1]).uid
 
-    def _forget(self, now_ns: int) -> None:
+    def forget(self, now_ns: int) -> None:
+        """Drop pods that nobody told of for so long before *now_ns* that no open window needs them."""
         for key, incarnations in list(self._incarnations.items()):
             kept = [one for one in incarnations if now_ns - one.last_seen_ns < _FORGET_AFTER_NS]
             gone = {one.uid for one in incarnations} - {one.uid for one in kept}

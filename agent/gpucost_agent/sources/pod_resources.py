@@ -20,6 +20,8 @@ _OPTIONS = (
     # Servers in Go refuse an authority that is a socket's path.
     ("grpc.default_authority", "localhost"),
     ("grpc.enable_http_proxy", 0),
+    # A new channel would share the connection of one that was closed a moment ago, and so the kubelet that is gone.
+    ("grpc.use_local_subchannel_pool", 1),
 )
 _REASONS = {
     grpc.StatusCode.RESOURCE_EXHAUSTED: "the kubelet's rate limit for this socket is used up",

@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
 from aiohttp import web
-
 from gpucost.trouble import Retry, Stop
+
 from gpucost_aggregator.api import page_routes, report_routes, service_routes, slice_routes
 from gpucost_aggregator.api.desk import Desk
 from gpucost_aggregator.api.keys import DESK, PARTS
@@ -21,6 +21,7 @@ COMPRESS_FROM_BYTES = 1_024
 
 SAFE_HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "Server": "gpucost",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",

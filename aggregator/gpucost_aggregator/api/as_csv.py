@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from gpucost.cost_slice import COLUMNS, CostSlice
 from gpucost.units import hours_from_ns
+
 from gpucost_aggregator.api.as_fields import EXACT, Fields, Subject
 from gpucost_aggregator.reports.line import Line
 from gpucost_aggregator.reports.report import Report

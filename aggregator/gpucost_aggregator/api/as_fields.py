@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from gpucost.units import hours_from_ns, usd_from_nanodollars
+
 from gpucost_aggregator.reports.idle import CannotTell, Holding, Idle
 from gpucost_aggregator.reports.line import Line
 from gpucost_aggregator.reports.models import Model

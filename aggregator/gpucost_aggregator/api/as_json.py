@@ -5,6 +5,7 @@ from collections.abc import Callable
 from gpucost.cost_slice import COLUMNS, CostSlice
 from gpucost.units import NS_PER_SECOND, POLICY_VERSION, hours_from_ns, usd_from_nanodollars
 from gpucost.window import Interval, to_rfc3339
+
 from gpucost_aggregator.api.as_fields import Fields, Subject, cannot_tell_fields, line_fields
 from gpucost_aggregator.api.desk import Settled
 from gpucost_aggregator.reports.idle import CannotTell

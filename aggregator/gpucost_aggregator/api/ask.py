@@ -1,12 +1,12 @@
 """What a request asks for: its parameters, read strictly."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
 
-from multidict import MultiMapping
-
+from aiohttp import web
 from gpucost.trouble import Reject
+
 from gpucost_aggregator.api.problems import BadRequest
 from gpucost_aggregator.reports import basis as policies
 from gpucost_aggregator.reports import period as periods
@@ -20,6 +20,10 @@ DEFAULT_WINDOW = "24h"
 DEFAULT_LIMIT = 1_000
 MOST_ROWS = 10_000
 """The most rows of one answer; a page of slices of this size is a few megabytes."""
+
+
+Query = Mapping[str, Sequence[str]]
+"""Every value of every parameter, in the order in which they were given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,12 @@ class Ask:
     cursor: str | None = None
 
 
-def read_ask(query: MultiMapping[str], accept: str, known: Collection[str]) -> Ask:
+def query_of(request: web.Request) -> Query:
+    """The parameters of *request*."""
+    return {name: request.query.getall(name) for name in request.query}
+
+
+def read_ask(query: Query, accept: str, known: Collection[str]) -> Ask:
     """
     The ask of *query*; the Accept header decides between JSON and CSV where ``format`` does not.
 
@@ -53,25 +62,26 @@ def read_ask(query: MultiMapping[str], accept: str, known: Collection[str]) -> A
             f"unknown parameter {unknown[0]!r}", f"known here are {', '.join(known)}", parameter=unknown[0]
         )
     for name in set(query) - REPEATABLE:
-        if len(query.getall(name)) > 1:
+        if len(query[name]) > 1:
             raise BadRequest(f"{name} is given twice", "give it once", parameter=name)
-    zone_name = query.get("tz", "UTC")
+    given = {name: values[0] for name, values in query.items()}
+    zone_name = given.get("tz", "UTC")
     return Ask(
-        window=query.get("window", DEFAULT_WINDOW),
+        window=given.get("window", DEFAULT_WINDOW),
         clusters=_words(query, "cluster"),
         namespaces=_words(query, "namespace"),
-        basis=_basis(query.get("basis", MEASURED.name)),
+        basis=_basis(given.get("basis", MEASURED.name)),
         zone=_zone(zone_name),
         zone_name=zone_name,
-        limit=_limit(query.get("limit", str(DEFAULT_LIMIT))),
-        format=_format(query.get("format"), accept),
-        cursor=query.get("cursor"),
+        limit=_limit(given.get("limit", str(DEFAULT_LIMIT))),
+        format=_format(given.get("format"), accept),
+        cursor=given.get("cursor"),
     )
 
 
-def _words(query: MultiMapping[str], name: str) -> tuple[str, ...]:
+def _words(query: Query, name: str) -> tuple[str, ...]:
     """Values of a parameter that may be repeated or hold several with commas, each once, in order."""
-    words = [word.strip() for text in query.getall(name, []) for word in text.split(",")]
+    words = [word.strip() for text in query.get(name, ()) for word in text.split(",")]
     return tuple(dict.fromkeys(word for word in words if word))
 
 

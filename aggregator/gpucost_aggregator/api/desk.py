@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from gpucost.trouble import Reject
 from gpucost.window import Interval
+
 from gpucost_aggregator.api.ask import Ask
 from gpucost_aggregator.api.parts import Parts
 from gpucost_aggregator.api.problems import BadRequest

@@ -3,6 +3,7 @@
 from typing import Any
 
 from gpucost.cost_slice import COLUMNS
+
 from gpucost_aggregator.api.as_fields import EXACT, FOR_PEOPLE
 from gpucost_aggregator.api.as_json import QUARANTINED_NOTE, UNPRICED_NOTE
 from gpucost_aggregator.api.ask import DEFAULT_LIMIT, MOST_ROWS, REPORT_PARAMETERS, SLICE_PARAMETERS

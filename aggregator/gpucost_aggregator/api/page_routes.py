@@ -3,9 +3,8 @@
 import asyncio
 
 from aiohttp import web
-from multidict import MultiDict
 
-from gpucost_aggregator.api.ask import MOST_ROWS, Ask, read_ask
+from gpucost_aggregator.api.ask import MOST_ROWS, Ask, query_of, read_ask
 from gpucost_aggregator.api.desk import Desk, Settled
 from gpucost_aggregator.api.keys import DESK, PARTS
 from gpucost_aggregator.api.problems import BadRequest
@@ -20,8 +19,6 @@ from gpucost_aggregator.ui.table_pages import models_page, namespaces_page
 THEMES = ("", "light", "dark")
 FOR_EVER = "public, max-age=31536000, immutable"
 RANGES = (("Today so far", "today"), ("7 days", "7d"), ("30 days", "30d"))
-PAGE_ROWS = 500
-"""The most rows of a page's table; the rest is one line, and the exports have all."""
 
 ROUTES = web.RouteTableDef()
 
@@ -93,8 +90,8 @@ async def _open(request: web.Request) -> tuple[Desk, Settled, Surroundings]:
 def _ask(request: web.Request) -> Ask:
     """A page is read leniently: what it does not know it leaves alone, as other pages' links may hold it."""
     names = [name for name in STATE_PARAMETERS if name != "theme" and name in request.query]
-    query = MultiDict((name, text) for name in names for text in request.query.getall(name))
-    query["limit"] = str(min(PAGE_ROWS, MOST_ROWS))
+    given = query_of(request)
+    query = {name: given[name] for name in names} | {"limit": [str(MOST_ROWS)]}
     return read_ask(query, "", (*STATE_PARAMETERS, "limit"))
 
 

@@ -5,6 +5,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from gpucost.clock import Clock
+
 from gpucost_aggregator.store import Store
 
 

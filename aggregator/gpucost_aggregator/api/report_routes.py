@@ -3,12 +3,12 @@
 from collections.abc import Callable, Sequence
 
 from aiohttp import web
-
 from gpucost.window import to_rfc3339
+
 from gpucost_aggregator.api.as_csv import report_csv
 from gpucost_aggregator.api.as_fields import Fields, Subject, idle_fields, model_fields, namespace_fields
 from gpucost_aggregator.api.as_json import cannot_tell_body, report_body
-from gpucost_aggregator.api.ask import REPORT_PARAMETERS, read_ask
+from gpucost_aggregator.api.ask import REPORT_PARAMETERS, query_of, read_ask
 from gpucost_aggregator.api.desk import Settled
 from gpucost_aggregator.api.keys import DESK
 from gpucost_aggregator.api.problems import json_response
@@ -53,7 +53,7 @@ async def idle(request: web.Request) -> web.Response:
 
 
 async def _settle(request: web.Request) -> Settled:
-    ask = read_ask(request.query, request.headers.get("Accept", ""), REPORT_PARAMETERS)
+    ask = read_ask(query_of(request), request.headers.get("Accept", ""), REPORT_PARAMETERS)
     return await request.app[DESK].settle(ask)
 
 

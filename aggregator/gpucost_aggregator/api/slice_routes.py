@@ -1,11 +1,11 @@
 """The slices themselves, page by page."""
 
 from aiohttp import web
-
 from gpucost.window import to_rfc3339
+
 from gpucost_aggregator.api.as_csv import slices_csv
 from gpucost_aggregator.api.as_json import slices_body
-from gpucost_aggregator.api.ask import SLICE_PARAMETERS, read_ask
+from gpucost_aggregator.api.ask import SLICE_PARAMETERS, query_of, read_ask
 from gpucost_aggregator.api.desk import Settled
 from gpucost_aggregator.api.keys import DESK
 from gpucost_aggregator.api.problems import json_response
@@ -17,7 +17,7 @@ ROUTES = web.RouteTableDef()
 async def slices(request: web.Request) -> web.Response:
     """One page; the next is at the Link header, in a window that does not move with the clock."""
     desk = request.app[DESK]
-    ask = read_ask(request.query, request.headers.get("Accept", ""), SLICE_PARAMETERS)
+    ask = read_ask(query_of(request), request.headers.get("Accept", ""), SLICE_PARAMETERS)
     settled = await desk.settle(ask)
     page = await desk.slices(settled)
     if ask.format == "csv":

@@ -56,7 +56,7 @@ def check_slices(slices: tuple[CostSlice, ...], node: NodeId, window_ns: int, no
         good.append(row)
     # Over all that came: a sum without its refused part says nothing of the agent.
     for rows in _by_gpu(slices):
-        found += _gpu_breaches(rows, window_ns)
+        found.update(_gpu_breaches(rows, window_ns))
     return Checked(tuple(good), tuple(refused), found)
 
 
@@ -85,24 +85,25 @@ def _by_gpu(slices: Iterable[CostSlice]) -> Iterable[list[CostSlice]]:
     return found.values()
 
 
-def _gpu_breaches(rows: list[CostSlice], window_ns: int) -> Counter[str]:
-    """Laws 1 to 3 over all slices of one GPU in one window, as far as the slices alone tell them."""
-    found: Counter[str] = Counter()
+def _gpu_breaches(rows: list[CostSlice], window_ns: int) -> list[str]:
+    """Which of laws 1 to 3 all slices of one GPU in one window break, as far as they alone tell it."""
+    found = []
     charged_ns = sum(row.time.charged_ns for row in rows)
     lengths = {row.key.device: row.length_ns for row in rows}
     if all(row.key.device.is_whole for row in rows):
-        if {row.length_ns for row in rows} != {charged_ns}:
-            found["gpu_time"] += 1
-    elif not max(lengths.values()) <= charged_ns <= sum(lengths.values()):
+        closes = {row.length_ns for row in rows} == {charged_ns}
+    else:
         # A layout may change within the window, so that no device lives as long as its GPU.
-        found["gpu_time"] += 1
+        closes = max(lengths.values()) <= charged_ns <= sum(lengths.values())
+    if not closes:
+        found.append("gpu_time")
     prices = {row.price.nanodollars_per_hour for row in rows}
     price = prices.pop()
     if price is None or prices:
         return found
     cost = sum(row.cost.nanodollars for row in rows)
     if cost not in _costs(price, rows[0].key.window_start_ns, charged_ns, window_ns):
-        found["money"] += 1
+        found.append("money")
     return found
 
 

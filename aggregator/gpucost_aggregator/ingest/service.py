@@ -24,6 +24,8 @@ from gpucost_aggregator.store.rows import Durable
 HELLO_TIMEOUT_S = 30.0
 SLOW_NS = 2 * NS_PER_SECOND
 
+_STOPPING = Ending(grpc.StatusCode.UNAVAILABLE, "the aggregator is stopping: call again later", finishes=True)
+
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -50,8 +52,6 @@ class CostStreamService(stream_pb2_grpc.CostStreamServicer):
 
     async def Connect(self, _: object, context: Context) -> None:  # noqa: N802  # the name of the call
         """One agent's stream, from its Hello to its end."""
-        if self._stopping:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "the aggregator is stopping: call again later")
         try:
             greeting = await self._greeting(context)
             durable = await self._ask_durable(greeting) if greeting else None
@@ -62,17 +62,16 @@ class CostStreamService(stream_pb2_grpc.CostStreamServicer):
         except (Retry, Stop) as trouble:
             self._parts.log.warning("store_not_readable", trouble=str(trouble))
             await context.abort(grpc.StatusCode.UNAVAILABLE, "the store can not be read: call again later")
+        if self._stopping:
+            await context.abort(_STOPPING.code, _STOPPING.reason)
         if greeting is not None:
             await self._serve(greeting, durable, context)
 
     def stop(self) -> None:
         """Take no more; every stream acknowledges what it has read, and ends."""
         self._stopping = True
-        ending = Ending(
-            grpc.StatusCode.UNAVAILABLE, "the aggregator is stopping: call again later", finishes=True
-        )
         for session in self._sessions:
-            session.end(ending)
+            session.end(_STOPPING)
 
     async def _greeting(self, context: Context) -> Greeting | None:
         try:

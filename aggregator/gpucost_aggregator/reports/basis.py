@@ -6,6 +6,7 @@ from fractions import Fraction
 
 from gpucost.apportion import apportion
 from gpucost.trouble import Reject
+
 from gpucost_aggregator.store.rows import Sums
 
 HINT = "take measured, reserved, blend, or blend with a weight such as blend:0.7"

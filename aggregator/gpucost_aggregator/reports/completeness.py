@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from gpucost.identity import NodeId
 from gpucost.units import NS_PER_SECOND
+
 from gpucost_aggregator.store.rows import NodeProgress
 
 LIVE_FOR_NS = 180 * NS_PER_SECOND

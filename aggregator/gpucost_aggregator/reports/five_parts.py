@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from gpucost.identity import HolderKind
+
 from gpucost_aggregator.reports.line import add_sums
 from gpucost_aggregator.reports.report import Remainder, Report, Subject
 from gpucost_aggregator.store.rows import Dimension, Sums, Total

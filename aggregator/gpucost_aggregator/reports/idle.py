@@ -8,6 +8,7 @@ from gpucost.facts import GpuFacts, WorkloadFacts
 from gpucost.identity import HolderKind
 from gpucost.units import NS_PER_HOUR
 from gpucost.window import Interval
+
 from gpucost_aggregator.reports.line import PRICE_DIMENSIONS, Group, group_of, join_groups
 from gpucost_aggregator.reports.model_names import ModelName, model_name, owner
 from gpucost_aggregator.reports.models import Workloads
@@ -110,13 +111,16 @@ class Fleet:
     """
     How many GPUs there were in the latest complete window, and how many of them were what.
 
-    *idle*: held, watched, and without any use. *pace_nanodollars_per_hour* is what all of it costs an hour.
+    A GPU counts once: *active* if anything of it was used, else *unknown* if some holder's use is, else *idle*
+    if it is held, else *unobserved* if nobody can say who holds it; else it is free.
+    *allocated* are those that a container holds. *pace_nanodollars_per_hour* is what all of it costs an hour.
     """
 
     gpus: int = 0
     nodes: int = 0
     allocated: int = 0
     active: int = 0
+    unknown: int = 0
     idle: int = 0
     unobserved: int = 0
     pace_nanodollars_per_hour: int = 0
@@ -249,24 +253,24 @@ def _cannot_tell(groups: Mapping[Holding, Group], gpus: Gpus) -> tuple[CannotTel
 
 
 def _fleet(latest: Mapping[Holding, Group], window: Interval) -> Fleet:
-    allocated, active, unobserved = set(), set(), set()
-    for holding, group in latest.items():
-        if holding.is_held:
-            allocated.add(holding.gpu)
-        if group.sums.used_ns:
-            active.add(holding.gpu)
-        if holding.holder_kind == HolderKind.UNOBSERVED.value:
-            unobserved.add(holding.gpu)
     gpus = {holding.gpu for holding in latest}
-    unknown = {holding.gpu for holding, group in latest.items() if group.sums.unmeasured_ns}
-    idle_gpus = allocated - active - unknown - unobserved
-    cost = sum(group.sums.cost_nanodollars for group in latest.values())
+    allocated = {holding.gpu for holding in latest if holding.is_held}
+    active = {holding.gpu for holding, group in latest.items() if group.sums.used_ns}
+    unread = {
+        holding.gpu for holding, group in latest.items() if holding.is_held and group.sums.unmeasured_ns
+    }
+    unobserved = {
+        holding.gpu for holding in latest if holding.holder_kind == HolderKind.UNOBSERVED.value
+    } - allocated
     return Fleet(
         gpus=len(gpus),
         nodes=len({(holding.cluster, holding.node) for holding in latest}),
         allocated=len(allocated),
         active=len(active),
-        idle=len(idle_gpus),
-        unobserved=len(unobserved),
-        pace_nanodollars_per_hour=_an_hour(cost, window),
+        unknown=len(unread - active),
+        idle=len(allocated - unread - active),
+        unobserved=len(unobserved - active),
+        pace_nanodollars_per_hour=_an_hour(
+            sum(group.sums.cost_nanodollars for group in latest.values()), window
+        ),
     )

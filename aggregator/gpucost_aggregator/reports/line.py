@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
 from gpucost.units import NS_PER_SECOND
+
 from gpucost_aggregator.reports.basis import Billed
 from gpucost_aggregator.store.rows import Dimension, Sums, Total
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gpucost.facts import WorkloadFacts
+
 from gpucost_aggregator.reports.line import PRICE_DIMENSIONS, group_of
 from gpucost_aggregator.reports.model_names import ModelName, model_name
 from gpucost_aggregator.reports.report import OF_KIND, Question, Remainder, Report, by_cost, close
@@ -38,6 +39,11 @@ class Model:
     clusters: tuple[str, ...]
     namespaces: tuple[str, ...]
     pods: int
+
+    @property
+    def is_named(self) -> bool:
+        """Whether somebody said what the model is called."""
+        return not {"owner", "pod", "pending"}.intersection(self.sources)
 
 
 def models(

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from gpucost.trouble import Reject
 from gpucost.units import NS_PER_DAY, NS_PER_HOUR, NS_PER_SECOND
 from gpucost.window import Interval, from_rfc3339, to_rfc3339
+
 from gpucost_aggregator.reports.completeness import Completeness
 
 HINT = "take 1h, 24h, 7d, 30d, today, or START,END as RFC 3339 times such as 2026-11-21T08:00:00Z"

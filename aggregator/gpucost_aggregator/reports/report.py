@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Generic, TypeVar
 
 from gpucost.identity import HolderKind
+
 from gpucost_aggregator.reports.basis import Basis, Billed, bill
 from gpucost_aggregator.reports.line import Group, Line, join_groups
 from gpucost_aggregator.reports.period import Period

@@ -3,12 +3,12 @@
 from gpucost.units import NS_PER_DAY, NS_PER_HOUR, NS_PER_SECOND
 from gpucost.window import Interval
 
-MOST_STEPS = 60
+MOST_STEPS = 50
 """A bar stays 9 px or wider, and the store is asked once a bar."""
 
 STEPS_NS = (
     *(seconds * NS_PER_SECOND for seconds in (10, 30, 60, 300, 600, 900, 1_800)),
-    *(hours * NS_PER_HOUR for hours in (1, 2, 3, 6, 12)),
+    *(hours * NS_PER_HOUR for hours in (1, 2, 4, 6, 12)),
     *(days * NS_PER_DAY for days in (1, 2, 7)),
 )
 """Steps that people count in, in UTC."""

@@ -52,7 +52,7 @@ def open_store(folder: Path, options: StoreOptions) -> tuple[duckdb.DuckDBPyConn
     """
     path = folder / FILE_NAME
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as trouble:
         raise _no_folder(folder, str(trouble.strerror)) from None
     if not os.access(folder, os.W_OK | os.X_OK):

@@ -169,7 +169,7 @@ class NodeProgress:
 
 @dataclass(frozen=True, slots=True)
 class SlicePage:
-    """Slices in the order of (window, cluster, node, device, holder), and where the next page begins; None at the end."""
+    """Slices in the order of (window, cluster, node, device, holder); *next_cursor* is None on the last page."""
 
     slices: tuple[CostSlice, ...]
     next_cursor: str | None

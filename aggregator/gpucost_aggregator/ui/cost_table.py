@@ -4,13 +4,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gpucost import format as fmt
-from gpucost_aggregator.reports.line import Line, add_sums
+
+from gpucost_aggregator.reports.basis import Billed
+from gpucost_aggregator.reports.line import Line, add_sums, join_groups
 from gpucost_aggregator.reports.models import Model
 from gpucost_aggregator.reports.namespaces import Namespace
 from gpucost_aggregator.reports.report import Remainder, Report, Subject
 from gpucost_aggregator.store.rows import Sums
 from gpucost_aggregator.ui.figures import MiniBar, Scale, flags, line_five, mini_bar, used_of_charged
 
+EVERYTHING = "Everything"
 MOST_PLACES = 3
 """More clusters or namespaces than this are counted, not named."""
 
@@ -45,15 +48,12 @@ class CostTable:
     rows: tuple[CostRow, ...]
     closing: tuple[CostRow, ...]
     adds_up: str
-    more: str
 
 
 Named = Callable[[Subject], tuple[str, str, str]]
 """A subject's name, where it leads, and what is said below it."""
 
 _REMAINDERS = (
-    (Remainder.NOT_SHOWN, "Further rows", ""),
-    (Remainder.NOT_IDLE, "Not idle", ""),
     (Remainder.HOST, "Host processes, outside of Kubernetes", ""),
     (Remainder.UNATTRIBUTED, "Unattributed: busy, by no known process", ""),
     (Remainder.UNALLOCATED, "Unallocated", "free"),
@@ -61,31 +61,27 @@ _REMAINDERS = (
 )
 
 
-def cost_table(head: str, report: Report[Subject], scale: Scale, named: Named[Subject]) -> CostTable:
-    """The table of a whole report under the heading *head*."""
+def cost_table(
+    head: str, report: Report[Subject], scale: Scale, named: Named[Subject], most: int
+) -> CostTable:
+    """The table of a report under the heading *head*: *most* rows, and the others in one."""
     longest = max((line_five(row.line, scale).total for row in report.rows), default=0)
-    rows = tuple(_row(named(row.subject), row.line, scale, longest) for row in report.rows)
-    paid = add_sums(row.line.sums for row in report.rows)
-    closing = [_sum_row(f"All {head.lower()}s", paid, scale, strong=True)]
+    shown = report.rows if len(report.rows) <= most + 1 else report.rows[:most]
+    rows = [_row(named(row.subject), row.line, scale, longest) for row in shown]
+    beyond = [row.line for row in report.rows[len(shown) :]]
+    beyond += [line for kind, line in report.remainders.items() if kind is Remainder.NOT_SHOWN]
+    if beyond:
+        others = Line(join_groups(line.group for line in beyond), Billed(), report.total.at_ns)
+        rows.append(_row((f"{report.rows_in_all - len(shown):,} others", "", ""), others, scale, longest))
+    paid = add_sums(line.sums for line in (*(row.line for row in shown), *beyond))
+    closing = [_sum_row(f"All {head.lower()}s", paid, scale)]
     for remainder, name, kind in _REMAINDERS:
         line = report.remainders.get(remainder)
         if line and line.sums.charged_ns:
             closing.append(_row((name, "", ""), line, scale, longest, kind))
     if len(closing) > 1:
-        closing.append(_sum_row("Everything", report.total.sums, scale, strong=True))
-    return CostTable(head, scale.unit, rows, tuple(closing), _adds_up(paid, report, scale), "")
-
-
-def top_of(table: CostTable, report: Report[Subject], scale: Scale, most: int) -> CostTable:
-    """The first *most* rows of *table*, the others in one row, and their sum."""
-    if len(table.rows) <= most + 1:
-        return CostTable(table.head, table.unit, table.rows, table.closing[:1], "", table.more)
-    longest = max(line_five(row.line, scale).total for row in report.rows)
-    rest = add_sums(row.line.sums for row in report.rows[most:])
-    name = f"{len(report.rows) - most} others"
-    line = Line(type(report.total.group)(sums=rest), report.total.billed, report.total.at_ns)
-    others = _row((name, "", ""), line, scale, longest)
-    return CostTable(table.head, table.unit, (*table.rows[:most], others), table.closing[:1], "", table.more)
+        closing.append(_sum_row(EVERYTHING, report.total.sums, scale))
+    return CostTable(head, scale.unit, tuple(rows), tuple(closing), _adds_up(paid, report, scale))
 
 
 def name_namespace(
@@ -124,7 +120,7 @@ def _row(named: tuple[str, str, str], line: Line, scale: Scale, longest: int, ki
         name=name,
         href=href,
         detail=detail,
-        amount=scale.amount(sums),
+        amount=scale.amount_or_word(sums),
         used=fmt.DOES_NOT_APPLY if kind else used_of_charged(sums),
         idle=fmt.DOES_NOT_APPLY if kind else _idle(sums, scale),
         hours=scale.hours(sums.charged_ns),
@@ -134,21 +130,23 @@ def _row(named: tuple[str, str, str], line: Line, scale: Scale, longest: int, ki
     )
 
 
-def _sum_row(name: str, sums: Sums, scale: Scale, *, strong: bool) -> CostRow:
+def _sum_row(name: str, sums: Sums, scale: Scale) -> CostRow:
     return CostRow(
         name=name,
         href="",
         detail="",
         amount=scale.amount(sums),
-        used=fmt.DOES_NOT_APPLY if name == "Everything" else used_of_charged(sums),
-        idle=fmt.DOES_NOT_APPLY if name == "Everything" else _idle(sums, scale),
+        used=fmt.DOES_NOT_APPLY if name == EVERYTHING else used_of_charged(sums),
+        idle=fmt.DOES_NOT_APPLY if name == EVERYTHING else _idle(sums, scale),
         hours=scale.hours(sums.charged_ns),
         bar=MiniBar((), "0", ""),
-        strong=strong,
+        strong=True,
     )
 
 
 def _idle(sums: Sums, scale: Scale) -> str:
+    if scale.in_money and sums.charged_ns and sums.unpriced_ns == sums.charged_ns:
+        return fmt.DOES_NOT_APPLY
     return scale.money(sums.cost_idle_nanodollars) if scale.in_money else scale.hours(sums.idle_ns)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gpucost import format as fmt
+
 from gpucost_aggregator.reports.five_parts import Five, Shares
 from gpucost_aggregator.reports.line import Line
 from gpucost_aggregator.store.rows import Sums
@@ -53,6 +54,12 @@ class Scale:
         """What *sums* cost, or how long they are where there is no money."""
         return self.money(sums.cost_nanodollars) if self.in_money else self.hours(sums.charged_ns)
 
+    def amount_or_word(self, sums: Sums) -> str:
+        """The same; ``unpriced`` where none of it has a price, for that is no amount of money."""
+        if self.in_money and sums.charged_ns and sums.unpriced_ns == sums.charged_ns:
+            return fmt.price(None)
+        return self.amount(sums)
+
     def parts(self, five: Sequence[int]) -> list[str]:
         """The parts of a scope as texts that add up."""
         if self.in_money:
@@ -93,14 +100,18 @@ class LedgerBar:
     spoken: str
 
 
-def ledger_bar(five: Five, scale: Scale) -> LedgerBar:
-    """The bar of *five*; parts that are nothing keep their place in the key, and none in the strip."""
+def ledger_bar(five: Five, scale: Scale, *, of_some: bool = False) -> LedgerBar:
+    """
+    The bar of *five*; parts that are nothing keep their place in the key, and none in the strip.
+
+    *of_some*: only some namespaces are looked at, so that what belongs to none is left out, not nothing.
+    """
     texts = scale.parts(five)
     parts = tuple(
         Part(kind, name, text, fmt.percent(amount, five.total), _flex(amount, five.total))
         for (kind, name), text, amount in zip(PARTS, texts, five, strict=True)
-    )
-    charged, nobodys = scale.parts([five.charged, five.nobodys])
+    )[: CHARGED_PARTS if of_some else None]
+    charged, nobodys = _braces(five, scale)
     return LedgerBar(
         parts=parts,
         charged=charged,
@@ -109,6 +120,16 @@ def ledger_bar(five: Five, scale: Scale) -> LedgerBar:
         nobodys_flex=_flex(five.nobodys, five.total),
         spoken="; ".join(f"{part.name} {part.amount}, {part.share}" for part in parts),
     )
+
+
+def _braces(five: Five, scale: Scale) -> tuple[str, str]:
+    """What somebody pays and what nobody pays: sums of the parts as they are shown."""
+    if not scale.in_money:
+        return scale.hours(five.charged), scale.hours(five.nobodys)
+    units = fmt.money_units(five, scale.money_decimals)
+    sums = sum(units[:CHARGED_PARTS]), sum(units[CHARGED_PARTS:])
+    charged, nobodys = (fmt.money_of_units(amount, scale.money_decimals) for amount in sums)
+    return charged, nobodys
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,14 +175,14 @@ def used_of_charged(sums: Sums) -> str:
 def flags(line: Line) -> tuple[tuple[str, str], ...]:
     """What must be said beside an amount: a short word, and the same in full."""
     found = []
-    if line.sums.unpriced_ns:
+    if 0 < line.sums.unpriced_ns < line.sums.charged_ns:
         hours = fmt.gpu_hours(line.sums.unpriced_ns, fmt.hours_decimals(line.sums.unpriced_ns))
-        found.append(("unpriced", f"{hours} GPU-hours of it have no price and cost nothing here"))
+        found.append(("partly unpriced", f"{hours} GPU-hours of it have no price and cost nothing here"))
     if line.is_estimate:
         found.append(("list price", "A catalogue's price is in it: an estimate"))
     if line.is_stale:
         oldest = min(price.date for price in line.group.prices if price.is_stale(line.at_ns))
-        found.append((f"price of {oldest}", "A price in it is older than 180 days"))
+        found.append((f"price of {fmt.calendar_day(oldest)}", "A price in it is older than 180 days"))
     return tuple(found)
 
 

@@ -2,10 +2,11 @@
 
 import shlex
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gpucost import format as fmt
+
 from gpucost_aggregator.reports.idle import CannotTell, Holding, Idle, IdleReport
 from gpucost_aggregator.reports.report import Row
 from gpucost_aggregator.ui.figures import Scale
@@ -15,8 +16,9 @@ from gpucost_aggregator.ui.shell import shell
 from gpucost_aggregator.ui.surroundings import Surroundings
 
 HOURS_PER_MONTH = 730
-MOST_ROWS = 200
-"""A page stays readable; the export has all of them."""
+MOST_TO_ACT_ON = 30
+MOST_ROWS = 20
+"""Of the other tables. A page stays readable; the exports have all."""
 
 _REASONS = {
     "unmeasured": "held, but its activity could not be read",
@@ -58,6 +60,7 @@ class IdlePage:
     free: tuple[IdleRow, ...]
     partly: tuple[IdleRow, ...]
     unknown: tuple[tuple[str, str, str, str], ...]
+    beyond: Mapping[str, str]
     unit: str
     exports: tuple[tuple[str, str], ...]
     empty: tuple[str, str]
@@ -69,11 +72,22 @@ def idle_page(found: IdleReport, scale: Scale, around: Surroundings) -> str:
     view = IdlePage(
         headline=_headline(found, act, scale, around),
         lede=_lede(found, scale, around),
-        act=act[:MOST_ROWS],
+        act=act[:MOST_TO_ACT_ON],
         quiet=quiet[:MOST_ROWS],
         free=free[:MOST_ROWS],
         partly=partly[:MOST_ROWS],
         unknown=tuple(_unknown(row, scale, around) for row in found.cannot_tell[:MOST_ROWS]),
+        beyond={
+            name: f" · {most} of {len(rows):,} shown, the exports have all"
+            for name, rows, most in (
+                ("act", act, MOST_TO_ACT_ON),
+                ("partly", partly, MOST_ROWS),
+                ("quiet", quiet, MOST_ROWS),
+                ("free", free, MOST_ROWS),
+                ("unknown", found.cannot_tell, MOST_ROWS),
+            )
+            if len(rows) > most
+        },
         unit=scale.unit,
         exports=(("CSV", around.export("idle", "csv")), ("JSON", around.export("idle", "json"))),
         empty=empty_words(around),
@@ -93,9 +107,8 @@ def idle_rows(found: IdleReport, scale: Scale, around: Surroundings) -> tuple[Ro
         if not holding.is_held:
             free.append(row)
         else:
-            pods[
-                "/".join((holding.cluster, holding.namespace, holding.pod, holding.pod_uid)), row.subject.now
-            ].append(row)
+            pod = f"{holding.cluster}/{holding.namespace}/{holding.pod}/{holding.pod_uid}"
+            pods[pod, row.subject.now].append(row)
     lists: dict[str, list[list[Row[Idle]]]] = {"act": [], "quiet": [], "partly": []}
     for (_, now), rows in pods.items():
         lists["partly" if not now else "quiet" if rows[0].subject.ignored else "act"].append(rows)
@@ -120,12 +133,13 @@ def _headline(found: IdleReport, act: Rows, scale: Scale, around: Surroundings) 
         return "Which GPUs are idle?"
     if not act:
         return "Nothing that is held is idle now."
+    boards = {row.subject.holding.gpu for row in found.report.rows if _to_act_on(row.subject)}
     who = fmt.count(len(act), "workload holds", "workloads hold")
-    verb = "does" if len(act) == 1 else "do"
+    said = f"{who} {fmt.count(len(boards), 'GPU')} and {'does' if len(act) == 1 else 'do'} nothing."
     if not scale.in_money:
-        return f"{who} GPUs and {verb} nothing."
+        return said
     pace = fmt.money_sentence(waste_pace(found) * HOURS_PER_MONTH)
-    return f"{who} GPUs and {verb} nothing. Left alone, they cost {pace} a month."
+    return f"{said} Left alone, {'it costs' if len(act) == 1 else 'they cost'} {pace} a month."
 
 
 def _lede(found: IdleReport, scale: Scale, around: Surroundings) -> str:
@@ -162,7 +176,7 @@ def _held(rows: Sequence[Row[Idle]], scale: Scale, around: Surroundings) -> Idle
         lasting=_lasting(min(since, default=None), any(row.subject.since_or_earlier for row in rows), around),
         cost=_cost(rows, scale),
         since=_since(min(since, default=None), around),
-        pace=_pace_text(_pace(rows), scale),
+        pace=_pace_text(rows, scale),
         gpus=fmt.count(len(boards), "GPU"),
         why=_why(rows, scale),
         owner=subject.owner_name or holding.pod,
@@ -184,7 +198,7 @@ def _free(row: Row[Idle], scale: Scale, around: Surroundings) -> IdleRow:
         lasting=_lasting(subject.since_ns, subject.since_or_earlier, around) if subject.now else "",
         cost=_cost([row], scale),
         since=_since(subject.since_ns, around),
-        pace=_pace_text(subject.pace_nanodollars_per_hour, scale) if subject.now else fmt.DOES_NOT_APPLY,
+        pace=_pace_text([row], scale) if subject.now else fmt.DOES_NOT_APPLY,
         gpus="",
         why=scale.hours(row.line.sums.idle_ns),
         owner="",
@@ -201,16 +215,17 @@ def _idle_cost(rows: Iterable[Row[Idle]]) -> int:
     return sum(row.line.sums.cost_idle_nanodollars for row in rows)
 
 
-def _pace_text(nanodollars_per_hour: int, scale: Scale) -> str:
-    if not scale.in_money:
-        return "unpriced"
-    month = nanodollars_per_hour * HOURS_PER_MONTH
-    return fmt.money(month, 0)
+def _pace_text(rows: Sequence[Row[Idle]], scale: Scale) -> str:
+    unpriced = all(row.line.sums.unpriced_ns == row.line.sums.charged_ns for row in rows)
+    if unpriced or not scale.in_money:
+        return fmt.price(None)
+    return fmt.money(_pace(rows) * HOURS_PER_MONTH, 0)
 
 
 def _cost(rows: Sequence[Row[Idle]], scale: Scale) -> str:
     if scale.in_money:
-        return scale.money(_idle_cost(rows))
+        unpriced = all(row.line.sums.unpriced_ns == row.line.sums.charged_ns for row in rows)
+        return fmt.price(None) if unpriced else scale.money(_idle_cost(rows))
     return scale.hours(sum(row.line.sums.idle_ns for row in rows))
 
 

@@ -1,20 +1,27 @@
 """The first page: what is spent, how much of it is work, and where it goes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gpucost import format as fmt
 from gpucost.window import Interval
+
 from gpucost_aggregator.reports.five_parts import Shares, shares_of_report
 from gpucost_aggregator.reports.idle import Fleet, IdleReport
 from gpucost_aggregator.reports.models import Model
 from gpucost_aggregator.reports.namespaces import Namespace
 from gpucost_aggregator.reports.report import Report
-from gpucost_aggregator.ui.cost_table import CostTable, cost_table, name_model, name_namespace, top_of
+from gpucost_aggregator.ui.cost_table import CostTable, cost_table, name_model, name_namespace
 from gpucost_aggregator.ui.figures import LedgerBar, Scale, ledger_bar, scale_of
 from gpucost_aggregator.ui.idle_page import HOURS_PER_MONTH, IdleRow, idle_rows, waste_pace
 from gpucost_aggregator.ui.pages import render
-from gpucost_aggregator.ui.sentences import empty_words, over_time, quarantine_words, spend_sentence
+from gpucost_aggregator.ui.sentences import (
+    FIRST_COMMAND,
+    empty_words,
+    over_time,
+    quarantine_words,
+    spend_sentence,
+)
 from gpucost_aggregator.ui.shell import shell
 from gpucost_aggregator.ui.spend_chart import SpendChart, spend_chart
 from gpucost_aggregator.ui.surroundings import Surroundings
@@ -52,8 +59,7 @@ class Step:
     name: str
     count: str
     share: str
-    width: str
-    kind: str
+    parts: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,7 @@ class Overview:
     adds_up: str
     notes: tuple[str, ...]
     empty: tuple[str, str]
+    first_command: str
 
 
 def overview_page(found: Findings, around: Surroundings) -> str:
@@ -82,19 +89,25 @@ def overview_page(found: Findings, around: Surroundings) -> str:
     shares = shares_of_report(found.models)
     scale = scale_of(shares)
     act, *_ = idle_rows(found.idle, scale, around)
-    models = cost_table("Model", found.models, scale, lambda row: name_model(row, around.clusters))
+    models = cost_table(
+        "Model", found.models, scale, lambda row: name_model(row, around.clusters), MOST_MODELS
+    )
     namespaces = cost_table(
-        "Namespace", found.namespaces, scale, lambda row: name_namespace(row, around.clusters, around.link)
+        "Namespace",
+        found.namespaces,
+        scale,
+        lambda row: name_namespace(row, around.clusters, around.link),
+        MOST_NAMESPACES,
     )
     when = over_time(around, found.models.total.group.first_ns)
     view = Overview(
         headline=spend_sentence(shares, scale, when) if around.has_data else "What do your GPUs cost?",
         lede=_lede(found, act, scale),
-        bar=ledger_bar(scale.main(shares), scale),
+        bar=ledger_bar(scale.main(shares), scale, of_some=bool(around.picked_namespaces)),
         figures=_figures(found, scale),
         chart=spend_chart(found.spend, scale, around.zone),
-        models=top_of(models, found.models, scale, MOST_MODELS),
-        namespaces=top_of(namespaces, found.namespaces, scale, MOST_NAMESPACES),
+        models=replace(models, closing=models.closing[:1]),
+        namespaces=replace(namespaces, closing=namespaces.closing[:1]),
         idle=act[:MOST_IDLE],
         funnel=_funnel(found.idle.fleet),
         models_href=around.link("/models"),
@@ -103,6 +116,7 @@ def overview_page(found: Findings, around: Surroundings) -> str:
         adds_up=models.adds_up,
         notes=quarantine_words(found.models.quarantined),
         empty=empty_words(around),
+        first_command="" if around.has_data else FIRST_COMMAND,
     )
     return render("overview.html", shell("Overview", around), view=view)
 
@@ -176,12 +190,17 @@ def _figures_in_time(found: Findings, scale: Scale) -> tuple[Figure, ...]:
 def _funnel(fleet: Fleet) -> tuple[Step, ...]:
     if not fleet.gpus:
         return ()
-    counts = (
-        ("In the fleet", fleet.gpus, "free"),
-        ("Held", fleet.allocated, "idle"),
-        ("With any use", fleet.active, "used"),
+    free = fleet.gpus - fleet.active - fleet.unknown - fleet.idle - fleet.unobserved
+    used, unknown, idle = ("used", fleet.active), ("unknown", fleet.unknown), ("idle", fleet.idle)
+    steps = (
+        ("In the fleet", (used, unknown, idle, ("free", free), ("unobs", fleet.unobserved))),
+        ("Held or used", (used, unknown, idle)),
+        ("With any use", (used,)),
     )
-    return tuple(
-        Step(name, f"{number:,}", fmt.percent(number, fleet.gpus), f"{100 * number / fleet.gpus:.1f}%", kind)
-        for name, number, kind in counts
-    )
+    return tuple(_step(name, parts, fleet.gpus) for name, parts in steps)
+
+
+def _step(name: str, parts: Sequence[tuple[str, int]], gpus: int) -> Step:
+    number = sum(count for _, count in parts)
+    widths = tuple((kind, f"{100 * count / gpus:.2f}%") for kind, count in parts if count)
+    return Step(name, f"{number:,}", fmt.percent(number, gpus), widths)

@@ -1,6 +1,7 @@
 """Words that several pages share."""
 
 from gpucost import format as fmt
+
 from gpucost_aggregator.reports.five_parts import Shares
 from gpucost_aggregator.store.rows import QuarantineTotals
 from gpucost_aggregator.ui.figures import Scale
@@ -13,7 +14,7 @@ def over_time(around: Surroundings, first_ns: int | None) -> str:
     """The time of a sentence: ``in 7 days``, or since when there are books, if that is later."""
     answered = around.period.answered
     if first_ns is not None and first_ns - answered.start_ns >= around.known.step_ns:
-        return f"since {fmt.instant(first_ns, around.zone)}"
+        return f"since {fmt.instant(first_ns, around.zone)}".replace(" ", "\u00a0")
     text = around.period.text
     if text == "today":
         return "today"
@@ -47,6 +48,10 @@ def quarantine_words(held: QuarantineTotals) -> tuple[str, ...]:
     hours = fmt.gpu_hours(held.charged_ns, fmt.hours_decimals(held.charged_ns))
     cost = fmt.money_sentence(held.cost_nanodollars)
     return (f"Quarantined beside this: {fmt.count(held.slices, 'slice')}, {hours} GPU-hours, {cost}.",)
+
+
+FIRST_COMMAND = "gpucost-agent run --cluster NAME --node NODE --aggregator HOST:9443"
+"""What starts an agent on a node of GPUs."""
 
 
 def empty_words(around: Surroundings) -> tuple[str, str]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from gpucost import format as fmt
 from gpucost.units import NS_PER_SECOND
+
 from gpucost_aggregator.ui.surroundings import Surroundings
 
 PAGES = (("/", "Overview"), ("/namespaces", "Namespaces"), ("/models", "Models"), ("/idle", "Idle"))
@@ -58,7 +59,7 @@ class Shell:
 
 def shell(title: str, around: Surroundings) -> Shell:
     """The shell of the page *title*."""
-    window = around.state.get("window", around.period.text)
+    window = around.state.get("window") or around.period.text
     lag_ns = _lag_ns(around)
     return Shell(
         title=title,
@@ -78,7 +79,7 @@ def shell(title: str, around: Surroundings) -> Shell:
         ),
         crumb=_crumb(around),
         banners=_banners(around, lag_ns),
-        health="warn" if _is_late(around, lag_ns) or around.known.silent else "ok",
+        health=_health(around, lag_ns),
         health_text=_health_text(around, lag_ns),
         agents=_agents(around),
         version=around.version,
@@ -142,6 +143,12 @@ def _banners(around: Surroundings, lag_ns: int) -> tuple[Banner, ...]:
         text = f"{fmt.names(named)}: not heard for over 3 minutes. What they measured since then comes later."
         banners.append(Banner("warn", fmt.count(len(known.silent), "silent node"), text))
     return tuple(banners)
+
+
+def _health(around: Surroundings, lag_ns: int) -> str:
+    if not around.has_data:
+        return "none"
+    return "warn" if _is_late(around, lag_ns) or around.known.silent else "ok"
 
 
 def _health_text(around: Surroundings, lag_ns: int) -> str:

@@ -8,6 +8,7 @@ from math import floor, log10
 from gpucost import format as fmt
 from gpucost.units import NS_PER_DAY, NS_PER_HOUR
 from gpucost.window import Interval
+
 from gpucost_aggregator.reports.five_parts import Five, Shares
 from gpucost_aggregator.ui.figures import PARTS, Scale
 
@@ -70,7 +71,7 @@ def spend_chart(spend: Sequence[tuple[Interval, Shares]], scale: Scale, zone: tz
     if not spend:
         return None
     rates = [_rate(scale.main(shares), stretch) for stretch, shares in spend]
-    ticks = _ticks(max(max(rate.total for rate in rates), 1))
+    ticks = _ticks(max(1, *(rate.total for rate in rates)))
     top = ticks[-1]
     decimals = fmt.money_decimals(max(rate.total for rate in rates))
     begin, whole = spend[0][0].start_ns, spend[-1][0].end_ns - spend[0][0].start_ns

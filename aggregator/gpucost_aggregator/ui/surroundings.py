@@ -11,6 +11,9 @@ from gpucost_aggregator.reports.period import Period
 State = Mapping[str, str]
 """What of the URL a page keeps in its links: window, cluster, namespace, tz, theme; a list has commas."""
 
+MOST_EXPORTED = 10_000
+"""As many rows as the API gives at once."""
+
 STATE_PARAMETERS = ("window", "cluster", "namespace", "tz", "theme")
 
 
@@ -39,7 +42,7 @@ class Surroundings:
     def export(self, report: str, kind: str) -> str:
         """Where the same numbers are as CSV or JSON."""
         state = {name: text for name, text in self.state.items() if text and name != "theme"}
-        query = urlencode(state | {"format": kind}, safe=",:/")
+        query = urlencode(state | {"format": kind, "limit": str(MOST_EXPORTED)}, safe=",:/")
         return f"/api/v1/reports/{report}?{query}"
 
     @property

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 from gpucost import format as fmt
+from gpucost.units import NANODOLLARS_PER_USD
+
 from gpucost_aggregator.reports.five_parts import shares_of_report
 from gpucost_aggregator.reports.models import Model
 from gpucost_aggregator.reports.namespaces import Namespace
@@ -13,6 +15,11 @@ from gpucost_aggregator.ui.pages import render
 from gpucost_aggregator.ui.sentences import empty_words, over_time, quarantine_words
 from gpucost_aggregator.ui.shell import shell
 from gpucost_aggregator.ui.surroundings import Surroundings
+
+MOST_ROWS = 80
+"""A page has at most 1,500 elements; a row has about fourteen."""
+
+MILLION_USD = 1_000_000 * NANODOLLARS_PER_USD
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +54,9 @@ def models_page(report: Report[Model], around: Surroundings) -> str:
         return name_model(subject, around.clusters)
 
     lede = "A model's name comes from an annotation or a label of its pods, and every row says which."
-    if unnamed := sum(1 for row in report.rows if row.subject.sources[0] in ("owner", "pod")):
-        have = fmt.count(unnamed, "row has none and is", "rows have none and are")
-        lede = f"{lede} {have} listed by owner: label the pods with gpucost.dev/model."
+    if unnamed := sum(1 for row in report.rows if not row.subject.is_named):
+        have = fmt.count(unnamed, "workload has none", "workloads have none")
+        lede = f"{lede} {have}: label their pods with gpucost.dev/model."
     view = _view("Model", lede, report, around, named)
     return render("table_page.html", shell("Models", around), view=view)
 
@@ -61,22 +68,40 @@ def _view(
     scale = scale_of(shares)
     path = f"{head.lower()}s"
     return TablePage(
-        headline=_headline(head.lower(), report, scale, around),
+        headline=_headline(_who(report, head.lower()), report, scale, around),
         lede=lede,
-        bar=ledger_bar(scale.main(shares), scale),
-        table=cost_table(head, report, scale, named),
-        subtitle=f"{fmt.count(report.rows_in_all, 'row')}, most expensive first",
+        bar=ledger_bar(scale.main(shares), scale, of_some=bool(around.picked_namespaces)),
+        table=cost_table(head, report, scale, named, MOST_ROWS),
+        subtitle=_subtitle(report.rows_in_all),
         exports=(("CSV", around.export(path, "csv")), ("JSON", around.export(path, "json"))),
         notes=quarantine_words(report.quarantined),
         empty=empty_words(around),
     )
 
 
-def _headline(noun: str, report: Report[Subject], scale: Scale, around: Surroundings) -> str:
+def _subtitle(rows: int) -> str:
+    if rows <= MOST_ROWS + 1:
+        return f"{fmt.count(rows, 'row')}, most expensive first"
+    return f"the most expensive {MOST_ROWS} of {rows:,}; the exports have all"
+
+
+def _who(report: Report[Subject], noun: str) -> str:
+    subjects = [row.subject for row in report.rows]
+    unnamed = sum(1 for subject in subjects if isinstance(subject, Model) and not subject.is_named)
+    if not unnamed:
+        return fmt.count(report.rows_in_all, noun)
+    workloads = fmt.count(unnamed, "unnamed workload")
+    named = report.rows_in_all - unnamed
+    return f"{fmt.count(named, noun)} and {workloads}" if named else workloads
+
+
+def _headline(who: str, report: Report[Subject], scale: Scale, around: Surroundings) -> str:
     five = scale.main(shares_of_report(report))
     when = over_time(around, report.total.group.first_ns)
     if not report.rows:
-        return f"No {noun} was charged {when}."
-    who = fmt.count(report.rows_in_all, noun)
+        return f"Nobody was charged anything {when}."
     idle = fmt.percent(five.idle, five.charged)
-    return f"{who} cost {scale.sentence(five.charged)} {when}. {idle} of it was held but idle."
+    charged = ledger_bar(five, scale).charged if scale.in_money else scale.sentence(five.charged)
+    if five.charged >= MILLION_USD and scale.in_money:
+        charged = scale.sentence(five.charged)
+    return f"{who} cost {charged} {when}. {idle} of it was held but idle."

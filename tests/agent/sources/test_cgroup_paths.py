@@ -10,6 +10,7 @@ CID = "9f" * 32
 OUTER = "ab" * 32
 HASH = "0123456789abcdef" * 2
 SLICE = f"/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{DASHED}.slice"
+NESTED = f"/system.slice/docker-{OUTER}.scope/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-burstable.slice"
 IN_POD = Place(UID, CID)
 
 
@@ -34,10 +35,10 @@ IN_POD = Place(UID, CID)
         (f"/../../../kubepods-pod{DASHED}.slice/cri-containerd-{CID}.scope", IN_POD),
         (f"/../pod{UID}/{CID}", IN_POD),
         (
-            f"/system.slice/docker-{OUTER}.scope/kubelet.slice/kubelet-kubepods.slice/"
-            f"kubelet-kubepods-burstable.slice/kubelet-kubepods-burstable-pod{DASHED}.slice/cri-containerd-{CID}.scope",
+            f"{NESTED}/kubelet-kubepods-burstable-pod{DASHED}.slice/cri-containerd-{CID}.scope",
             IN_POD,
         ),
+        (f"/kubepods/pod{HASH}/{OUTER}/kubelet/kubepods/pod{UID}/{CID}", IN_POD),
         (f"/kubepods/burstable/pod{HASH}/{CID}", Place(HASH, CID)),
         (f"{SLICE}", Place(UID)),
         (f"{SLICE}/crio-conmon-{CID}.scope", Place(UID)),

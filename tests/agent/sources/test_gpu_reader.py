@@ -1,5 +1,7 @@
 """Looks at one GPU, against a driver that is kept in memory."""
 
+from collections.abc import Callable
+
 import pytest
 from gpucost.trouble import Stop
 from hypothesis import given
@@ -87,11 +89,21 @@ def test_nobody_is_no_use_and_nothing_new_is_no_window(bench: Bench) -> None:
     assert (nothing.ring, nothing.process_window, nothing.troubles) == ((), None, ())
 
 
+def while_used(happens: Callable[[], object]) -> Callable[[str], None]:
+    """Something happens while the driver is asked for use by process."""
+
+    def ask(name: str) -> None:
+        if name == "uses":
+            happens()
+
+    return ask
+
+
 def test_the_rows_are_asked_again_when_the_ring_moves_meanwhile(bench: Bench) -> None:
     bench.read()
     bench.sample(60, 7)
     moves = iter([True, True, False])
-    bench.driver.ask = lambda name: bench.sample(20, 8) and None if name == "uses" and next(moves) else None
+    bench.driver.ask = while_used(lambda: next(moves) and bench.sample(20, 8))
     reading = bench.read()
     assert reading.ring is not None
     assert len(reading.ring) == 3
@@ -104,7 +116,7 @@ def test_the_rows_are_asked_again_when_the_ring_moves_meanwhile(bench: Bench) ->
 def test_use_that_never_settles_is_part_of_the_next_looks_window(bench: Bench) -> None:
     readings = [bench.read()]
     bench.sample(60, 7)
-    bench.driver.ask = lambda name: bench.sample(60, 7) and None if name == "uses" else None
+    bench.driver.ask = while_used(lambda: bench.sample(60, 7))
     readings.append(bench.read())
     assert readings[-1].ring is not None
     assert len(readings[-1].ring) == 4
@@ -343,20 +355,23 @@ def test_whatever_fails_and_moves_each_sample_is_reported_once(
     first_look_ns = bench.clock.now().wall_ns
     readings = [bench.read()]
     taken: list[int] = []
+    failing, moves = "", 0
+
+    def ask(name: str) -> None:
+        nonlocal moves
+        if name == failing:
+            raise DriverTrouble(Why.TIMEOUT, "as the test wants it")
+        if name == "uses" and moves > 0:
+            moves -= 1
+            taken.append(bench.sample(30, 2))
+
     pending = 0
     for samples, failing, moves in steps:
         pending += len(samples) + moves
         if pending > bench.driver.depth:
             break  # what the ring itself forgets is lost to everybody
+        bench.driver.ask = lambda _: None
         taken += [bench.sample(percent if pid else 0, pid) for percent, pid in samples]
-        left = iter([True] * moves)
-
-        def ask(name: str, failing: str = failing, left: object = left) -> None:
-            if name == failing:
-                raise DriverTrouble(Why.TIMEOUT, "as the test wants it")
-            if name == "uses" and next(left, False):  # type: ignore[call-overload]
-                taken.append(bench.sample(30, 2))
-
         bench.driver.ask = ask
         readings.append(bench.read())
         if failing != "samples":

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ clusters:
   - name: c
     nodes:
       - name: n
-        driver: {version: 550.54.15, sample_period_ms: 20}
+        driver: {version: 550.54.15, sample_period_ms: 20, ring_depth: 1000}
         gpus:
           - {model: NVIDIA L4, uuid: GPU-00000000-0000-0000-0000-00000000000a, minor: 1}
           - {model: NVIDIA L4, uuid: GPU-00000000-0000-0000-0000-00000000000b, minor: 0}
@@ -74,7 +75,8 @@ def simulated() -> Path:
 @pytest.fixture(scope="module")
 def mapping(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("simulated")
-    (folder / "scenario.yaml").write_text(SCENARIO)
+    scenario = folder / "scenario.yaml"
+    scenario.write_text(SCENARIO)
     process = subprocess.Popen(
         [
             sys.executable,
@@ -82,7 +84,7 @@ def mapping(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             "simnode",
             "simulate",
             "--scenario",
-            str(folder / "scenario.yaml"),
+            str(scenario),
             "--state",
             str(folder),
         ],
@@ -130,7 +132,7 @@ def test_a_simulated_node_is_read_as_the_contract_says(simulated: Path, mapping:
         windows = [reading.process_window for reading in its if reading.process_window]
         assert windows
         # Nothing between two windows: the first begins at the first look, each next where the last ended.
-        assert all(a.until_ns == b.since_ns for a, b in zip(windows, windows[1:], strict=False))
+        assert all(a.until_ns == b.since_ns for a, b in pairwise(windows))
     used = {use.pid for reading in busy if reading.process_window for use in reading.process_window.uses}
     assert used == {101, 102}
     assert [(p.pid, p.memory_bytes) for p in busy[-1].processes or ()] == [(101, 100 << 20), (102, 300 << 20)]
@@ -181,18 +183,24 @@ static int fault(const char *name) {
     }
     return 0;
 }
-static int handle;
+static int handle, looked_up[64], lookups;
+static void *worthless;
 EXPORT int nvmlInitWithFlags(unsigned f) { return fault("init"); }
 EXPORT const char *nvmlErrorString(int code) { return "a fault"; }
 EXPORT int nvmlDeviceGetCount_v2(unsigned *n) { *n = 1; return fault("count"); }
 EXPORT int nvmlDeviceGetHandleByIndex_v2(unsigned i, void **h) { *h = &handle; return fault("index"); }
-EXPORT int nvmlDeviceGetHandleByUUID(const char *u, void **h) { *h = &handle; return fault("uuid"); }
+EXPORT int nvmlDeviceGetHandleByUUID(const char *u, void **h) { *h = &looked_up[lookups++ % 64]; return fault("uuid"); }
 EXPORT int nvmlDeviceGetUUID(void *h, char *t, unsigned n) {
     snprintf(t, n, "GPU-00000000-0000-0000-0000-000000000001"); return 0;
 }
 EXPORT int nvmlDeviceGetName(void *h, char *t, unsigned n) { snprintf(t, n, "Faulty"); return 0; }
 EXPORT int nvmlDeviceGetMinorNumber(void *h, unsigned *n) { *n = 0; return fault("minor"); }
-EXPORT int nvmlDeviceGetTotalEnergyConsumption(void *h, uint64_t *mj) { *mj = 42; return fault("energy"); }
+EXPORT int nvmlDeviceGetTotalEnergyConsumption(void *h, uint64_t *mj) {
+    *mj = 42;
+    int code = h == worthless ? 2 : fault("energy");
+    if (code == 2) worthless = h;
+    return code;
+}
 /* Samples of every millisecond from the one asked for on; a row whose size is asked for in vain. */
 EXPORT int nvmlDeviceGetSamples(void *h, int type, uint64_t seen, int *value, unsigned *n, uint64_t *rows) {
     int code = fault("samples");

@@ -105,6 +105,21 @@ def test_a_new_socket_is_dialled_though_the_old_one_was_never_missed(
     assert [allocation.pod for allocation in source.read().allocations] == ["after"]
 
 
+def test_a_new_socket_is_dialled_though_the_old_one_still_answers(
+    simulated: Simulated, source: PodResources, socket: Path
+) -> None:
+    simulated.pods = [pod("old", B)]
+    source.read()
+    after = Simulated(socket)
+    after.pods = [pod("new", B)]
+    after.kubelet.start()
+    try:
+        assert [allocation.pod for allocation in source.read().allocations] == ["new"]
+    finally:
+        after.kubelet.stop()
+        socket.touch()  # the old kubelet wants to find one when it ends
+
+
 def test_a_socket_without_a_kubelet_is_asked_again_later(source: PodResources, socket: Path) -> None:
     socket.parent.mkdir()
     socket.touch()
@@ -162,13 +177,19 @@ class Told(PodResourcesListerServicer):
         self.list_code: grpc.StatusCode | None = None
         self.allocatable_code: grpc.StatusCode | None = None
 
-    def List(self, request: Any, context: grpc.ServicerContext) -> api_pb2.ListPodResourcesResponse:  # noqa: N802
+    def List(  # noqa: N802 - gRPC's names
+        self,
+        request: Any,
+        context: grpc.ServicerContext,
+    ) -> api_pb2.ListPodResourcesResponse:
         if self.list_code is not None:
             context.abort(self.list_code, "as the test wants it")
         return self.listed
 
     def GetAllocatableResources(  # noqa: N802
-        self, request: Any, context: grpc.ServicerContext
+        self,
+        request: Any,
+        context: grpc.ServicerContext,
     ) -> api_pb2.AllocatableResourcesResponse:
         if self.allocatable_code is not None:
             context.abort(self.allocatable_code, "as the test wants it")

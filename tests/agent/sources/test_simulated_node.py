@@ -40,7 +40,7 @@ clusters:
             containers: [{{name: main, processes: [{{gpu: 0}}]}}]
         host_processes: [{{gpu: 0}}]
 """
-SHAPES = product((1, 2), ("systemd", "cgroupfs"), ("containerd", "crio", "docker"))
+SHAPES = list(product((1, 2), ("systemd", "cgroupfs"), ("containerd", "crio", "docker")))
 
 
 @pytest.mark.parametrize(("version", "driver", "runtime"), SHAPES)

@@ -1,0 +1,72 @@
+"""The aggregator's knobs, and which of them do not fit each other."""
+
+from pathlib import Path
+
+import pytest
+from gpucost.settings_source import HostPort
+from gpucost.trouble import EXIT_SETTINGS, Stop
+
+from gpucost_aggregator.settings import PROGRAM, Tls, read_settings
+
+PAIR = ["--tls-cert=/c.pem", "--tls-key=/k.pem"]
+
+
+def test_defaults() -> None:
+    command, settings = read_settings([], {})
+    assert command == "run"
+    assert settings.data_dir == Path("/var/lib/gpucost")
+    assert (settings.grpc_listen, settings.http_listen) == (
+        HostPort("127.0.0.1", 9443),
+        HostPort("127.0.0.1", 8080),
+    )
+    assert settings.tls is None
+    assert (settings.memory_limit_bytes, settings.threads) == (1 << 30, 2)
+
+
+def test_values_come_from_flags_before_the_environment() -> None:
+    environ = {"GPUCOST_DATA_DIR": "/a", "GPUCOST_THREADS": "7", "GPUCOST_CLUSTER": "the agent's"}
+    _, settings = read_settings(["check", "--data-dir", "/b", "--memory-limit=512MiB"], environ)
+    assert (settings.data_dir, settings.threads, settings.memory_limit_bytes) == (Path("/b"), 7, 512 << 20)
+
+
+def test_tls() -> None:
+    assert read_settings([*PAIR, "--grpc-listen=:9443"], {})[1].tls == Tls(
+        Path("/c.pem"), Path("/k.pem"), None
+    )
+    assert read_settings([*PAIR, "--tls-ca=/a.pem"], {})[1].tls == Tls(
+        Path("/c.pem"), Path("/k.pem"), Path("/a.pem")
+    )
+    _, settings = read_settings([*PAIR, "--insecure", "--http-listen=:8080"], {})
+    assert settings.tls is not None
+
+
+def test_plain_text_beyond_loopback_has_to_be_said() -> None:
+    _, settings = read_settings(["--insecure", "--grpc-listen=:9443", "--http-listen=0.0.0.0:8080"], {})
+    assert settings.tls is None
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--grpc-listen=0.0.0.0:9443"], r"--grpc-listen.*--tls-cert.*--insecure"),
+        ([*PAIR, "--http-listen=:8080"], r"--http-listen.*--insecure"),
+        (["--tls-cert=/c.pem"], "--tls-key"),
+        (["--tls-key=/k.pem"], "--tls-cert"),
+        (["--tls-ca=/a.pem"], "--tls-cert"),
+        (["--memory-limit=1MiB"], "64MiB or more"),
+        (["--threads=0"], "1 or more"),
+        (["--log-level=loud"], "info"),
+        (["--datadir=/x"], "no such flag"),
+        (["serve"], "no command"),
+    ],
+)
+def test_what_does_not_fit_is_refused(argv: list[str], words: str) -> None:
+    with pytest.raises(Stop, match=words) as stop:
+        read_settings(argv, {})
+    assert stop.value.exit_code == EXIT_SETTINGS
+
+
+def test_every_setting_says_why() -> None:
+    for setting in PROGRAM.settings:
+        assert setting.help.endswith("."), setting.name
+        assert len(setting.help.split(". ")) > 1, f"{setting.name}: a meaning, and the reason of the default"

@@ -1,0 +1,54 @@
+"""Asks the web application over a real socket, once a call."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp.test_utils import TestClient, TestServer
+
+from contracts.hand_clock import HandClock
+from gpucost_aggregator.api import Parts, make_app
+from gpucost_aggregator.store import Store
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    text: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.text)
+
+
+@dataclass(frozen=True)
+class Web:
+    """The application over *store* at *now_ns*."""
+
+    store: Store
+    now_ns: int
+    ready: tuple[bool, str] = (True, "")
+
+    def get(self, path: str, accept: str = "*/*") -> Answer:
+        return self.request("GET", path, accept)
+
+    def request(self, method: str, path: str, accept: str = "*/*") -> Answer:
+        return asyncio.run(self._request(method, path, accept))
+
+    async def _request(self, method: str, path: str, accept: str) -> Answer:
+        with ThreadPoolExecutor(2) as readers:
+            parts = Parts(
+                store=self.store,
+                clock=HandClock(self.now_ns),
+                readers=readers,
+                metrics_text=lambda: b"gpucost_conflicts_total 0\n",
+                ready=lambda: self.ready,
+                version="1.2.3",
+            )
+            async with TestClient(TestServer(make_app(parts))) as client:
+                answer = await client.request(method, path, headers={"Accept": accept})
+                return Answer(answer.status, dict(answer.headers), await answer.text())
