@@ -87,7 +87,7 @@ demo: $(STAMP) library ## two simulated clusters, both programs, the page (SECON
 	$(BIN)/python hack/demo.py
 
 sabotage: $(STAMP) library ## break the product once for each proof; each has to turn red
-	$(BIN)/python hack/proofs/sabotage.py
+	$(BIN)/python -m pytest tests/sabotage $(PYTEST_ARGUMENTS)
 
 lock: ## lock the requirements anew (needs uv)
 	@command -v uv >/dev/null || { echo "uv is missing: pip install uv" >&2; exit 1; }

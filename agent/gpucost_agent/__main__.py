@@ -4,8 +4,8 @@ import os
 import sys
 
 from gpucost import __version__
-from gpucost.clock import SystemClock
 from gpucost.settings_source import CHECK, VERSION
+from gpucost.system_clock import SystemClock
 from gpucost.trouble import Stop
 
 from gpucost_agent import app, settings

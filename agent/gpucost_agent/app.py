@@ -13,9 +13,10 @@ from typing import NoReturn
 
 import grpc
 from gpucost import __version__, logs, tls
-from gpucost.clock import Clock, Instant, SystemClock
+from gpucost.clock import Clock, Instant
 from gpucost.identity import NodeId
 from gpucost.prices import PriceBook, Prices, load_catalogue, load_price_book
+from gpucost.system_clock import SystemClock
 from gpucost.trouble import EXIT_NO_DRIVER, EXIT_SETTINGS, Reject, Retry, Stop
 from gpucost.units import NS_PER_SECOND
 from structlog.typing import FilteringBoundLogger

@@ -9,7 +9,7 @@ from pathlib import Path
 import grpc
 from gpucost import tls
 from gpucost.clock import Clock
-from gpucost.prices import UNKNOWN, Prices
+from gpucost.prices import Prices, override_trouble
 from gpucost.trouble import EXIT_NO_DRIVER, EXIT_PERMISSION, Retry, Stop
 
 from gpucost_agent.readings import ClusterReading, Gpu, HoldingReading
@@ -150,8 +150,10 @@ def _prices(
     node = cluster.node if cluster is not None else None
     for gpu in gpus:
         context = gpu_context_of(settings.cluster, gpu, gpus, node)
+        if trouble := override_trouble(context):
+            yield Finding(f"price of gpu {gpu.index}", False, trouble)
         price = prices.quote(context, gpu.uuid, clock.now().wall_ns)
-        if price == UNKNOWN or price.nanodollars_per_hour is None:
+        if price.nanodollars_per_hour is None:
             yield Finding(
                 f"price of gpu {gpu.index}",
                 False,

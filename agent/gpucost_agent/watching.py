@@ -6,12 +6,13 @@ no loop holds it while it waits for the outside.
 """
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from gpucost.clock import Clock
 from gpucost.cost_slice import Price, breaches
-from gpucost.prices import GpuContext, Prices
+from gpucost.prices import GpuContext, Prices, override_trouble
 from gpucost.trouble import Retry, Stop
 from gpucost.units import NS_PER_SECOND, POLICY_VERSION
 from gpucost.wire import BatchContent, WindowSlices, batch_to_message
@@ -89,6 +90,7 @@ class Room:
     closing: threading.Lock = field(default_factory=threading.Lock)
     last_read_ns: dict[str, int] = field(default_factory=dict)
     failed: list[Stop] = field(default_factory=list)
+    told_trouble: str = ""
 
     def fail(self, trouble: Stop) -> None:
         """A thread met something that only a person can mend: the agent ends."""
@@ -238,6 +240,7 @@ def keep(room: Room, closed: ClosedWindow) -> None:
     room.metrics.windows.inc()
     unpriced = {row.key.device.gpu_uuid for row in closed.slices if row.price.nanodollars_per_hour is None}
     room.metrics.unpriced_gpus.set(len(unpriced))
+    _complain_of_annotation(room, contexts)
     room.log.debug("window_closed", start_ns=interval.start_ns, slices=len(closed.slices))
 
 
@@ -272,6 +275,14 @@ def _check(room: Room, closed: ClosedWindow) -> None:
     for law, words in window_breaches(closed.slices, closed.lives):
         room.metrics.law_breaches.labels(law).inc()
         room.log.error("law_broken", law=law, what=words, policy=POLICY_VERSION)
+
+
+def _complain_of_annotation(room: Room, contexts: Mapping[str, GpuContext]) -> None:
+    trouble = next((words for words in map(override_trouble, contexts.values()) if words), "")
+    if trouble != room.told_trouble:
+        room.told_trouble = trouble
+        if trouble:
+            room.log.warning("price_annotation_ignored", reason=trouble)
 
 
 def _show_spool(room: Room) -> None:

@@ -48,7 +48,7 @@ class Findings:
             for piece in law_checks.pieces(window):
                 self.breaches += law_checks.stretch_breaches(piece, ledger.paid(piece))
                 self.compared += 1
-            if ledger.rows(_otherwise_listed(window)) != rows:
+            if ledger.rows(otherwise_listed(window)) != rows:
                 self.breaches.append(f"law 5: the order in which {window} is listed changes its slices")
         except (ValueError, IndexError, ZeroDivisionError, AssertionError) as error:
             self.breaches.append(f"{type(error).__name__}: {error}")
@@ -101,7 +101,7 @@ def _possible(window: Window) -> Window:
     )
 
 
-def _otherwise_listed(window: Window) -> Window:
+def otherwise_listed(window: Window) -> Window:
     """The same, with holders and instances in another order."""
 
     def turned(piece: Piece) -> Piece:

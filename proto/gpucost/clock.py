@@ -1,6 +1,5 @@
-"""Time as a parameter: what a loop may ask of its clock. Only the programs' app.py builds the real one."""
+"""Time as a parameter: what a loop may ask of its clock. The real one is in system_clock.py."""
 
-import time
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,11 +18,3 @@ class Clock(Protocol):
     def now(self) -> Instant:
         """This moment."""
         ...
-
-
-class SystemClock:
-    """This machine's two clocks."""
-
-    def now(self) -> Instant:
-        """This moment."""
-        return Instant(time.time_ns(), time.monotonic_ns())

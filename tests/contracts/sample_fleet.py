@@ -5,6 +5,7 @@ One GPU is shared by two holders and half free, one is held and idle, one trains
 read, one of another cluster is unobserved at first, one has no price.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gpucost.apportion import apportion
@@ -29,7 +30,7 @@ FINETUNE = Holder(HolderKind.CONTAINER, "training", "finetune-42-z8m7c", "uid-tu
 WHISPER = Holder(HolderKind.CONTAINER, "speech", "whisper-0", "uid-whisper", "kserve-container")
 NEWCOMER = Holder(HolderKind.CONTAINER, "sandbox", "newcomer", "uid-new", "main")
 
-FACTS = (
+FACTS: tuple[tuple[str, Holder, Mapping[str, str], tuple[str, str]], ...] = (
     ("prod-us", LLAMA, {"gpucost.dev/model": "llama-3-8b"}, ("ReplicaSet", "llama-3-8b-7c9f5d6b8")),
     ("prod-us", EMBEDDER, {"model.aibrix.ai/name": "bge-m3"}, ("Deployment", "embedder")),
     ("prod-us", JUPYTER, {"app": "jupyter"}, ("StatefulSet", "jupyter-ada")),
@@ -121,8 +122,8 @@ def _slices(
         CostSlice(
             key=SliceKey(node, device, "gpu", part.holder, at_ns),
             length_ns=window_ns,
-            time=GpuTime(reserved[i], *times[3 * i : 3 * i + 3]),
-            cost=Cost(*costs[3 * i : 3 * i + 3], blocked[i]),
+            time=GpuTime(reserved[i], times[3 * i], times[3 * i + 1], times[3 * i + 2]),
+            cost=Cost(costs[3 * i], costs[3 * i + 1], costs[3 * i + 2], blocked[i]),
             price=price,
             evidence=Evidence("ring", window_ns, 360) if part.used else Evidence(),
             policy_version="2026-11",

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from gpucost.apportion import apportion
 from gpucost.cost_slice import CostSlice, Price
-from proofs import laws, proof
-from proofs.under_test import Ledger
 
 from gpucost_agent.ledger import closing, layout, settle
 from gpucost_agent.ledger.closing import GpuWindow, close
+from proofs import laws, proof
+from proofs.under_test import Ledger
 
 
 @pytest.fixture(autouse=True)

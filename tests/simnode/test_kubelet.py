@@ -135,7 +135,7 @@ def test_get_answers_unknown_for_a_pod_that_is_gone(client: Client) -> None:
 
 def test_one_rate_limit_for_all_clients(socket: Path) -> None:
     clock = Manual()
-    kubelet = Kubelet(socket, lambda: [], [], RateLimit(clock))
+    kubelet = Kubelet(socket, list, [], RateLimit(clock))
     kubelet.start()
     first, second = Client(socket), Client(socket)
     try:
@@ -176,7 +176,7 @@ def test_comes_back_with_a_new_inode_and_the_same_modes(kubelet: Kubelet, client
 
 def test_a_path_too_long_for_a_socket_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="a path of a Unix socket"):
-        Kubelet(tmp_path / ("x" * 100) / "kubelet.sock", lambda: [], [])
+        Kubelet(tmp_path / ("x" * 100) / "kubelet.sock", list, [])
 
 
 def test_messages_stay_out_of_the_pool_of_the_program_under_test() -> None:

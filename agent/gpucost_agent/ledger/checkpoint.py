@@ -50,17 +50,37 @@ class Checkpoint:
         try:
             fields = json.loads(text)
             return cls(
-                fields["boot_id"],
-                fields["closed_through_ns"],
-                fields["lives"],
+                _text(fields["boot_id"]),
+                _count(fields["closed_through_ns"]),
+                {_text(uuid): _count(began_ns) for uuid, began_ns in fields["lives"].items()},
                 {
-                    Device(**device): {_holder(holder): count for holder, count in holders}
+                    _device(device): {_holder(holder): _count(count, 1) for holder, count in holders}
                     for device, holders in fields["held"]
                 },
-                {Device(**device): count for device, count in fields["replicas"]},
+                {_device(device): _count(count, 1) for device, count in fields["replicas"]},
             )
-        except (KeyError, TypeError) as error:
+        except KeyError as error:
+            raise ValueError(f"no checkpoint of the books: it lacks {error}") from error
+        except (TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"no checkpoint of the books: {error}") from error
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
+
+
+def _count(value: object, least: int = 0) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise TypeError(f"{value!r} is no whole number of {least} or more")
+    return value
+
+
+def _device(fields: dict[str, Any]) -> Device:
+    device = Device(**fields)
+    _text(device.gpu_uuid)
+    return device
 
 
 def _holder(fields: dict[str, Any]) -> Holder:

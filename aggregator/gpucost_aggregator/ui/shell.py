@@ -113,6 +113,8 @@ def _without(around: Surroundings, name: str) -> str:
 
 def _crumb(around: Surroundings) -> str:
     where = fmt.names(around.picked_clusters) or "All clusters"
+    if around.picked_namespaces:
+        where = f"{where} · namespace {fmt.names(around.picked_namespaces)}"
     if not around.has_data:
         return where
     answered = around.period.answered

@@ -14,7 +14,8 @@ from gpucost_aggregator.ui.figures import PARTS, Scale
 
 MOST_LABELS = 7
 GAP = 0.1
-"""Part of a bar's place that stays empty beside it."""
+WIDEST_GAP = 0.4
+"""Of a bar's place, and at most so many percent of the plot, stays empty beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +101,11 @@ def _bar(
     stretch: Interval, rate: Five, place: tuple[float, float], how: tuple[int, int, bool, tzinfo]
 ) -> Bar:
     top, decimals, in_money, zone = how
-    rects, below = [], 0.0
+    rects, below, gap = [], 0.0, min(GAP * place[1], WIDEST_GAP)
     for (kind, _), part in zip(PARTS, rate, strict=True):
         height = 100 * part / top
         if part:
-            x, width = place[0] + GAP / 2 * place[1], place[1] * (1 - GAP)
+            x, width = place[0] + gap / 2, place[1] - gap
             rects.append(
                 Rect(kind, _percent(x), _percent(100 - below - height), _percent(width), _percent(height))
             )

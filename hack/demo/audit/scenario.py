@@ -183,9 +183,7 @@ def _node(cluster: str, entry: Mapping[str, Any], uuids: list[str], began_ns: in
     )
 
 
-def _on_gpu(
-    place: int, node: Mapping[str, Any], began_ns: int
-) -> tuple[tuple[Hold, ...], tuple[Work, ...]]:
+def _on_gpu(place: int, node: Mapping[str, Any], began_ns: int) -> tuple[tuple[Hold, ...], tuple[Work, ...]]:
     holds: list[Hold] = []
     works = [
         _work(HOST, entry, began_ns, NEVER)

@@ -1,0 +1,136 @@
+"""Use by holder, best method first, never more than the device's own activity."""
+
+from collections.abc import Mapping
+from itertools import permutations
+
+import pytest
+from gpucost.identity import HOST, UNATTRIBUTED, Holder
+from gpucost.window import Interval
+
+from contracts.books_by_hand import a_pod
+from gpucost_agent.ledger.activity import Activity
+from gpucost_agent.ledger.usage import Holders, Process, Usage, usage
+from gpucost_agent.readings import ProcessIdentity, ProcessWindow, RingSample
+
+SECOND = 1_000_000_000
+TEN = Interval(0, 10 * SECOND)
+A, B, THIEF = a_pod("a"), a_pod("b"), a_pod("thief")
+OWNERS = {1: A, 2: B, 3: THIEF, 4: HOST}
+
+
+def process(pid: int) -> ProcessIdentity:
+    return ProcessIdentity(pid, 1)
+
+
+def seen(
+    busy_percent: int, uses: Mapping[int | None, int] | None = None, until_s: int = 10
+) -> Activity[Process]:
+    """Ten samples of a second; use in percent by PID, None for a process that nobody could identify."""
+    activity: Activity[Process] = Activity(0)
+    activity.add_samples(RingSample(end * SECOND, busy_percent * 10_000) for end in range(1, until_s + 1))
+    if uses is not None:
+        by_process = {None if pid is None else process(pid): part * 10_000 for pid, part in uses.items()}
+        activity.add_uses(ProcessWindow(0, until_s * SECOND, until_s, ()), by_process)
+    return activity
+
+
+def holders(*held: Holder, alone: bool = False, memory: Mapping[Holder, int] | None = None) -> Holders:
+    return Holders(held, held[0] if alone else None, lambda each: OWNERS[each.pid], memory or {})
+
+
+def seconds(found: Usage) -> dict[Holder, float]:
+    return {holder: used / SECOND for holder, used in found.used.items() if used}
+
+
+def test_nothing_watched_is_nothing_known() -> None:
+    assert usage(Activity(0), TEN, holders(A, alone=True)) == Usage(0)
+
+
+def test_who_holds_the_device_alone_used_all_that_it_did() -> None:
+    found = usage(seen(30), TEN, holders(A, alone=True))
+    assert (found.watched_ns, seconds(found), found.method, found.samples) == (
+        10 * SECOND,
+        {A: 3},
+        "ring",
+        10,
+    )
+
+
+def test_an_idle_device_was_watched_all_the_same() -> None:
+    found = usage(seen(0), TEN, holders(A, alone=True))
+    assert (found.watched_ns, seconds(found), found.method) == (10 * SECOND, {}, "ring")
+
+
+def test_who_uses_a_device_that_another_holds_alone_pays_for_it() -> None:
+    found = usage(seen(50, {1: 30, 3: 20}), TEN, holders(A, alone=True))
+    assert (seconds(found), found.method) == ({A: 3, THIEF: 2}, "ring_process")
+
+
+def test_what_nobody_could_identify_is_the_lone_holders() -> None:
+    found = usage(seen(50, {None: 50}), TEN, holders(A, alone=True))
+    assert seconds(found) == {A: 5}
+
+
+def test_others_on_a_lone_holders_device_are_bounded_by_what_the_device_did() -> None:
+    found = usage(seen(10, {3: 60, 4: 40}), TEN, holders(A, alone=True))
+    assert seconds(found) == {THIEF: 0.6, HOST: 0.4}
+
+
+def test_shared_use_goes_to_whose_the_processes_are() -> None:
+    found = usage(seen(100, {1: 65, 2: 35}), TEN, holders(A, B))
+    assert (seconds(found), found.method, found.samples) == ({A: 6.5, B: 3.5}, "ring_process", 10)
+
+
+def test_a_shortfall_is_unattributed_and_not_spread_over_who_was_seen() -> None:
+    found = usage(seen(80, {1: 10}), TEN, holders(A, B))
+    assert seconds(found) == {A: 1, UNATTRIBUTED: 7}
+
+
+def test_what_nobody_could_identify_is_unattributed_with_the_shortfall() -> None:
+    found = usage(seen(80, {1: 10, None: 20}), TEN, holders(A, B))
+    assert seconds(found) == {A: 1, UNATTRIBUTED: 7}
+
+
+def test_more_than_the_device_did_is_scaled_down_to_it() -> None:
+    found = usage(seen(50, {1: 60, 2: 40}), TEN, holders(A, B))
+    assert seconds(found) == {A: 3, B: 2}
+
+
+def test_a_free_device_that_the_host_uses() -> None:
+    found = usage(seen(40, {4: 40}), TEN, holders())
+    assert seconds(found) == {HOST: 4}
+
+
+def test_a_free_device_that_is_busy_for_nobody_is_unattributed() -> None:
+    found = usage(seen(40), TEN, holders())
+    assert (seconds(found), found.method) == ({UNATTRIBUTED: 4}, "ring")
+
+
+def test_without_use_by_process_memory_divides() -> None:
+    found = usage(seen(40), TEN, holders(A, B, memory={A: 30, B: 10, THIEF: 0}))
+    assert (seconds(found), found.method, found.samples) == ({A: 3, B: 1}, "memory", 0)
+
+
+def test_without_memory_holders_are_equal() -> None:
+    found = usage(seen(40), TEN, holders(A, B))
+    assert (seconds(found), found.method, found.samples) == ({A: 2, B: 2}, "equal", 0)
+
+
+def test_a_shared_device_that_was_idle_needs_no_division() -> None:
+    found = usage(seen(0), TEN, holders(A, B))
+    assert (seconds(found), found.method) == ({}, "ring")
+
+
+@pytest.mark.parametrize("busy", [0, 1, 33, 50, 99, 100])
+@pytest.mark.parametrize("parts", tuple(permutations((0, 33, 99))))
+def test_parts_never_pass_the_device_and_always_reach_it(busy: int, parts: tuple[int, int, int]) -> None:
+    found = usage(seen(busy, dict(zip((1, 2, 4), parts, strict=True))), TEN, holders(A, B))
+    assert sum(found.used.values()) == busy * SECOND // 10
+    assert sum(found.used.values()) <= found.watched_ns
+
+
+def test_time_without_use_by_process_is_a_shortfall_where_other_time_has_it() -> None:
+    activity = seen(100, {1: 60, 2: 40}, until_s=5)
+    activity.add_samples(RingSample(end * SECOND, 1_000_000) for end in range(6, 11))
+    found = usage(activity, TEN, holders(A, B))
+    assert seconds(found) == {A: 3, B: 2, UNATTRIBUTED: 5}
