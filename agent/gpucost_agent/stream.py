@@ -28,6 +28,7 @@ _IN_FLIGHT = 64
 _STREAM_LIFE_S = 1_800
 _LONGEST_BACK_OFF_S = 60.0
 _MOST_DOUBLINGS = 16
+_DRAINING_PAUSE_S = 0.5
 _LONGEST_SPREAD_NS = 30 * NS_PER_SECOND
 
 
@@ -98,11 +99,13 @@ class Stream:
             self._back_off(failures)
 
     def _back_off(self, failures: int) -> None:
-        # Full jitter, so that a fleet does not come back in one instant. Draining wakes it up.
-        longest = min(_LONGEST_BACK_OFF_S, 2.0 ** min(failures, _MOST_DOUBLINGS))
-        if self.draining.is_set():
-            longest = min(longest, 1.0)
-        self.draining.wait(random.uniform(0, longest))  # noqa: S311 - spreads load, guards nothing
+        # Full jitter, so that a fleet does not come back in one instant.
+        longest_s = min(_LONGEST_BACK_OFF_S, 2.0 ** min(failures, _MOST_DOUBLINGS))
+        wait_s = random.uniform(0, longest_s)  # noqa: S311 - spreads load, guards nothing
+        if not self.draining.wait(wait_s):
+            return
+        # An agent that ends has half a minute, so it tries at a steady pace.
+        self.drained.wait(_DRAINING_PAUSE_S)
 
 
 class _Session:

@@ -1,4 +1,4 @@
-"""What a GPU costs an hour, by the rules of ../../../docs/prices.md: annotation, price book, catalogue, nobody knows."""
+"""What a GPU costs an hour, by the rules of docs/prices.md: annotation, price book, catalogue, nobody knows."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from demo.audit.scenario import NEVER, NS, Gpu, Hold
 
@@ -36,7 +37,7 @@ class NodeStory:
     """
 
     started_ns: int
-    grace_ns: int = 60 * NS
+    grace_ns: int
     without_agent: list[Span] = field(default_factory=list)
     without_kubelet: list[Span] = field(default_factory=list)
 
@@ -87,7 +88,7 @@ def holding(gpu: Gpu, story: NodeStory, start_ns: int, end_ns: int) -> Holding:
     near = {at: slack for at, slack in near.items() if at > story.started_ns}
     cuts = [start_ns, *sorted(at for at in near if start_ns < at < end_ns), end_ns]
     stretches = []
-    for begin, end in zip(cuts, cuts[1:], strict=False):
+    for begin, end in pairwise(cuts):
         holds = tuple(hold for hold in gpu.holds if hold.start_ns <= begin < hold.end_ns)
         stretches.append(
             Stretch(begin, end, holds, any(span.start_ns <= begin < span.end_ns for span in away))

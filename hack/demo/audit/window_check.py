@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from demo.audit import formula
 from demo.audit.answers import Row, clock
@@ -159,8 +159,16 @@ class _Stage:
         return self.case.end_ns - self.start_ns
 
     @property
+    def is_one_stretch(self) -> bool:
+        """Nothing changed in the window, so that the formula gives every row to the nanosecond."""
+        return not self.holding.slack_ns and not self.is_gap
+
+    @property
     def watched_ns(self) -> int:
-        return max((row.watched_ns for row in self.rows.values()), default=0)
+        """How long activity was watched; where there are several stretches a row tells its own only."""
+        if self.is_one_stretch:
+            return max((row.watched_ns for row in self.rows.values()), default=0)
+        return min(self.length_ns, sum(row.used_ns + row.idle_ns + 1 for row in self.rows.values()))
 
     def used(self, seen: Looked) -> list[str]:
         """Use by holder and in all, against the scenario."""
@@ -181,8 +189,8 @@ class _Stage:
             low, high = low - unwatched - self.holding.slack_ns, high + self.holding.slack_ns
             if not low <= used <= high:
                 found.append(_off(str(who), used, (low, high), use.expected_ns))
-            if not self.is_gap and not self.holding.slack_ns:
-                seen.uses[who] = used, use
+            if self.is_one_stretch:
+                seen.uses[who] = used, replace(use, low_ns=use.low_ns + unwatched)
         return found
 
     def _use(self, who: Who, expected: Expectation) -> Use:
@@ -261,7 +269,7 @@ class _Stage:
         a burst past a reservation counts in its own stretch only.
         """
         gap = self.rows[AGENT_GAP].charged_ns if AGENT_GAP in self.rows else 0
-        if not self.holding.slack_ns and not self.is_gap:
+        if self.is_one_stretch:
             return 0
         several = (
             len((reserved.keys() | {who for who, ns in used.items() if ns}) - {UNALLOCATED, KUBELET_AWAY}) > 1

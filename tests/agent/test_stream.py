@@ -1,0 +1,272 @@
+"""The stream against a real gRPC server: nothing lost, nothing doubled, whatever happens between the two."""
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+from contracts.aggregator_by_hand import Aggregator, Door, until
+from contracts.hand_clock import HandClock
+from gpucost.identity import NodeId
+from gpucost.units import NS_PER_SECOND
+from gpucost.v1 import stream_pb2
+
+from gpucost_agent.spool import Bounds, Spool
+from gpucost_agent.stream import Caller, Stream, Target
+
+CALLER = Caller(NodeId("prod", "node-1"), lambda: "uid-of-cluster", "boot-1", "1.2.3", 1_000, "book-7")
+
+
+@dataclass
+class Ear:
+    """Hears how the stream is doing."""
+
+    connected_at: list[int] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+    refused: list[tuple[int, list[str]]] = field(default_factory=list)
+
+    def connected(self, durable: int) -> None:
+        self.connected_at.append(durable)
+
+    def disconnected(self, reason: str) -> None:
+        self.reasons.append(reason)
+
+    def rejected(self, sequence_number: int, reasons: list[str]) -> None:
+        self.refused.append((sequence_number, reasons))
+
+
+@dataclass
+class Line:
+    """A spool, a stream from it, and who it ends at."""
+
+    spool: Spool
+    stream: Stream
+    door: Door
+    aggregator: Aggregator
+    ear: Ear
+    clock: HandClock
+
+    def append(self, count: int, fresh: bool = False) -> None:
+        now_ns = self.clock.now().wall_ns
+        for _ in range(count):
+            self.spool.append(batch, "checkpoint", now_ns if fresh else now_ns - 600 * NS_PER_SECOND)
+
+    def start(self) -> None:
+        threading.Thread(target=self.stream.run, daemon=True).start()
+
+    def drain(self) -> None:
+        self.stream.draining.set()
+        until(self.stream.drained.is_set)
+
+
+def batch(number: int) -> bytes:
+    return stream_pb2.Batch(sequence_number=number, closed_through_ns=number).SerializeToString(
+        deterministic=True
+    )
+
+
+@pytest.fixture
+def line(tmp_path: Path) -> Iterator[Line]:
+    door, aggregator, ear, clock = Door(), Aggregator(), Ear(), HandClock()
+    door.open(aggregator)
+    spool = Spool(tmp_path, Bounds())
+    stream = Stream(spool, Target(door.address), CALLER, clock, ear)
+    yield Line(spool, stream, door, aggregator, ear, clock)
+    stream.drained.set()
+    stream.draining.set()
+    door.shut()
+    spool.close()
+
+
+def test_hello_says_who_speaks_and_where_its_spool_stands(line: Line) -> None:
+    line.append(2)
+    line.start()
+    until(lambda: line.aggregator.hellos)
+    hello, position = line.aggregator.hellos[0], line.spool.position()
+    assert hello == stream_pb2.Hello(
+        role=stream_pb2.ROLE_AGENT,
+        cluster="prod",
+        cluster_uid="uid-of-cluster",
+        node="node-1",
+        boot_id="boot-1",
+        version="1.2.3",
+        epoch=position.epoch,
+        next_sequence_number=3,
+        last_batch_sha256=hashlib.sha256(batch(2)).digest(),
+        window_ns=1_000,
+        clock_ns=line.clock.now().wall_ns,
+        price_book_version="book-7",
+    )
+
+
+def test_batches_go_out_in_order_and_are_forgotten_once_acknowledged(line: Line) -> None:
+    line.append(5)
+    line.start()
+    until(lambda: line.spool.fill().waiting_batches == 0)
+    line.append(2)
+    until(lambda: line.spool.fill().waiting_batches == 0)
+    assert line.aggregator.arrived == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_it_begins_behind_what_the_aggregator_holds(line: Line) -> None:
+    line.append(5)
+    line.aggregator.durable = 3
+    line.start()
+    until(lambda: line.spool.fill().waiting_batches == 0)
+    assert line.aggregator.arrived == [4, 5]
+    assert line.ear.connected_at == [3]
+
+
+def test_an_aggregator_from_a_backup_gets_again_what_it_had_acknowledged(line: Line) -> None:
+    line.append(5)
+    line.spool.acknowledge(5, line.clock.now().wall_ns)
+    line.aggregator.durable = 2
+    line.start()
+    until(lambda: line.aggregator.durable == 5)
+    assert line.aggregator.arrived == [3, 4, 5]
+
+
+def test_a_stream_that_is_cut_loses_and_doubles_nothing(line: Line) -> None:
+    line.aggregator.cuts = {4, 7}
+    line.append(10)
+    line.start()
+    until(lambda: line.spool.fill().waiting_batches == 0)
+    assert line.aggregator.arrived == sorted(line.aggregator.arrived), "out of order"
+    assert set(line.aggregator.arrived) == set(range(1, 11))
+    assert line.ear.connected_at[0] == 0
+    assert line.ear.reasons[:2] == ["UNAVAILABLE: cut", "UNAVAILABLE: cut"]
+
+
+def test_an_aggregator_that_goes_away_and_comes_back_gets_what_it_lacks(line: Line) -> None:
+    line.append(3)
+    line.start()
+    until(lambda: line.spool.fill().waiting_batches == 0)
+    line.door.shut()
+    line.append(3)
+    until(lambda: line.ear.reasons)
+    line.door.open(line.aggregator)
+    until(lambda: line.spool.fill().waiting_batches == 0)
+    assert line.aggregator.arrived == [1, 2, 3, 4, 5, 6]
+
+
+def test_an_aggregator_may_be_away_at_the_start(line: Line) -> None:
+    line.door.shut()
+    line.append(2)
+    line.start()
+    until(lambda: any("UNAVAILABLE" in reason for reason in line.ear.reasons))
+    line.door.open(line.aggregator)
+    until(lambda: line.aggregator.arrived == [1, 2])
+
+
+def test_what_is_in_flight_is_bounded(line: Line) -> None:
+    line.aggregator.acknowledging.clear()
+    line.append(80)
+    line.start()
+    until(lambda: len(line.aggregator.arrived) == 64)
+    line.aggregator.acknowledging.set()
+    line.door.shut()
+    line.door.open(line.aggregator)
+    until(lambda: line.spool.fill().waiting_batches == 0)
+    assert max(line.aggregator.in_flight) == 64
+
+
+def test_slow_is_obeyed(line: Line) -> None:
+    line.aggregator.slows = {1: 1_000 * NS_PER_SECOND}
+    line.append(1)
+    line.start()
+    until(lambda: line.aggregator.arrived == [1])
+    until(lambda: line.spool.fill().waiting_batches == 0)
+    line.append(2)
+    assert line.aggregator.arrived == [1]
+    line.clock.pass_ns(1_001 * NS_PER_SECOND)
+    until(lambda: line.aggregator.arrived == [1, 2, 3])
+
+
+def test_a_fresh_batch_waits_for_its_nodes_turn(line: Line) -> None:
+    line.stream.caller = replace(CALLER, window_ns=60 * NS_PER_SECOND)
+    line.append(1)
+    line.append(1, fresh=True)
+    line.start()
+    until(lambda: line.aggregator.durable == 1)
+    assert line.aggregator.arrived == [1]
+    line.clock.pass_ns(30 * NS_PER_SECOND)
+    until(lambda: line.aggregator.durable == 2)
+
+
+def test_who_stops_sends_at_once_and_says_goodbye_after_the_last_acknowledgement(line: Line) -> None:
+    line.stream.caller = replace(CALLER, window_ns=60 * NS_PER_SECOND)
+    line.append(3, fresh=True)
+    line.start()
+    line.drain()
+    until(lambda: line.aggregator.goodbyes)
+    assert line.aggregator.goodbyes == [(3, 3)]
+    assert line.spool.fill().waiting_batches == 0
+
+
+def test_who_has_nothing_to_send_can_stop_too(line: Line) -> None:
+    line.start()
+    line.drain()
+    until(lambda: line.aggregator.goodbyes)
+    assert line.aggregator.goodbyes == [(0, 0)]
+
+
+def test_who_stops_while_the_aggregator_is_away_keeps_trying(line: Line) -> None:
+    line.door.shut()
+    line.append(2)
+    line.start()
+    line.stream.draining.set()
+    until(lambda: len(line.ear.reasons) > 1)
+    line.door.open(line.aggregator)
+    until(line.stream.drained.is_set)
+    assert line.aggregator.arrived == [1, 2]
+
+
+def test_slices_that_were_set_aside_are_told_of_and_not_sent_again(line: Line) -> None:
+    line.aggregator.refuses = {2: "a law is broken"}
+    line.append(3)
+    line.start()
+    until(lambda: line.spool.fill().waiting_batches == 0)
+    assert line.ear.refused == [(2, ["a law is broken"])]
+    assert line.aggregator.arrived == [1, 2, 3]
+
+
+@pytest.mark.parametrize(("durable", "sha256"), [(9, b""), (2, b"\1" * 32)], ids=["behind", "another hash"])
+def test_a_restored_spool_begins_an_epoch_and_sends_everything(
+    line: Line, durable: int, sha256: bytes
+) -> None:
+    old = line.aggregator.epoch = line.spool.position().epoch
+    line.aggregator.durable, line.aggregator.sha256 = durable, sha256
+    line.append(3)
+    line.start()
+    until(lambda: line.spool.fill().waiting_batches == 0)
+    assert line.aggregator.arrived == [1, 2, 3]
+    assert line.spool.position().epoch != old
+    assert "restored or cloned" in line.ear.reasons[0]
+
+
+def test_a_spool_that_the_aggregator_knows_keeps_its_epoch(line: Line) -> None:
+    line.append(3)
+    line.aggregator.durable, line.aggregator.sha256 = 2, hashlib.sha256(batch(2)).digest()
+    line.start()
+    until(lambda: line.spool.fill().waiting_batches == 0)
+    assert line.aggregator.arrived == [3]
+
+
+def test_a_disk_that_fails_stops_no_delivery(line: Line) -> None:
+    line.append(2)
+    line.spool._database.execute("PRAGMA query_only = ON")
+    line.append(2)
+    line.start()
+    until(lambda: line.aggregator.durable == 4)
+    line.append(1)
+    until(lambda: line.aggregator.durable == 5)
+    assert line.aggregator.arrived == [1, 2, 3, 4, 5]
+    assert line.ear.reasons == []
+
+
+def test_an_aggregator_that_is_away_for_days_ends_no_stream(line: Line) -> None:
+    line.stream.draining.set()
+    line.stream.drained.set()
+    line.stream._back_off(100_000)
