@@ -1,5 +1,6 @@
 """What all tests share: golden files, which are text with one fact a line, and read as a diff when they change."""
 
+import atexit
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +14,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_unconfigure() -> None:
-    # At the interpreter's end duckdb's binding reports its own module as leaked, on the raw descriptor and
+@atexit.register
+def _quiet_end() -> None:
+    # When the interpreter ends, duckdb's binding reports its own module as leaked, on the raw descriptor and
     # after pytest's summary; nothing of ours is said that late.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 

@@ -1,5 +1,6 @@
 """What the agent says of its containers and of itself on /metrics, /healthz and /readyz."""
 
+import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -122,6 +123,10 @@ class _Quiet(WSGIRequestHandler):
         """Scrapes are no news."""
 
 
+class _Ipv6Server(ThreadingWSGIServer):
+    address_family = socket.AF_INET6
+
+
 def serve(listen: HostPort, metrics: Metrics, healthy: Health, ready: Health) -> int:
     """
     Serve /metrics, /healthz and /readyz in threads of their own; the port that is listened on.
@@ -144,7 +149,13 @@ def serve(listen: HostPort, metrics: Metrics, healthy: Health, ready: Health) ->
         return [f"{words}\n".encode()]
 
     try:
-        server = make_server(listen.host, listen.port, answer, ThreadingWSGIServer, _Quiet)
+        server = make_server(
+            listen.host,
+            listen.port,
+            answer,
+            _Ipv6Server if ":" in listen.host else ThreadingWSGIServer,
+            _Quiet,
+        )
     except PermissionError as error:
         raise Stop(
             f"--metrics-listen {listen}: {error.strerror}: take a port above 1023", EXIT_PERMISSION

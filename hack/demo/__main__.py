@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
 import sys
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 from demo import proof
-from demo.audit import price_list, scenario
+from demo.audit import price_list, recording, scenario
 from demo.audit.answers import Aggregator, Answers, NoAnswer
 from demo.audit.books import Auditor, Verdict
+from demo.audit.recording import Recording
 from demo.child import Trouble
 from demo.faults import deeds
 from demo.screen import Screen, picture, sentence, table
@@ -50,11 +50,11 @@ class Demo:
     def run(self) -> int:
         """The exit status."""
         self.stage = Stage(self.wish)
-        self.screen = Screen(self.stage.base)
-        self.screen.say(f"seed {self.wish.seed}, inputs {proof.inputs_sha256(self.wish)[:16]}")
+        print(f"seed {self.wish.seed}, inputs {proof.inputs_sha256(self.wish)[:16]}", flush=True)
         failed = True
         try:
             self.stage.start()
+            self.screen = Screen(self.stage.base)
             self.screen.say(f"started; the first window comes in half a minute. Page: {self.stage.base}/")
             self._watch()
             failed = not self._prove()
@@ -157,14 +157,7 @@ class Demo:
         """Write down everything that the check read, so that it can be done again without the programs."""
         if self.wish.keep is None:
             return
-        kept = {
-            "facts": self.stage.facts,
-            "answers": asdict(answers),
-            "stories": [
-                {"node": list(key), "story": asdict(story)} for key, story in self.stage.stories.items()
-            ],
-        }
-        self.wish.keep.write_text(json.dumps(kept), encoding="utf-8")
+        recording.write(Recording(self.stage.facts, self.stage.stories, answers), self.wish.keep)
 
 
 def main() -> int:

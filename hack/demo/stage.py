@@ -23,6 +23,7 @@ DEFAULT_GRACE_S = 60
 """How long holders hold without a kubelet, by the ledger, where nobody says otherwise."""
 
 _SIGKILL = -9
+_PORT_IN_USE = 6
 _NS = 10**9
 
 
@@ -48,13 +49,8 @@ class Stage:
         }
         for name in [name for name in self._environ if name.startswith("GPUCOST_")]:
             del self._environ[name]
-        self._grpc = free_port()
-        self._http = PAGE_PORT if is_free(PAGE_PORT) else free_port()
-        self._aggregator = self._child(
-            "aggregator",
-            ["gpucost_aggregator", "run", "--data-dir", str(self.folder / "store")],
-            ["--grpc-listen", f"127.0.0.1:{self._grpc}", "--http-listen", f"127.0.0.1:{self._http}"],
-        )
+        self._grpc = self._http = 0
+        self._aggregator = self._new_aggregator(PAGE_PORT if is_free(PAGE_PORT) else free_port())
 
     @property
     def base(self) -> str:
@@ -74,6 +70,10 @@ class Stage:
             )
         self._aggregator.start()
         self._start_outside()
+        if self._aggregator.exit_code() == _PORT_IN_USE:
+            # Somebody else took it in between; a page elsewhere is better than none.
+            self._aggregator = self._new_aggregator(free_port())
+            self._aggregator.start()
         for node in self.facts["nodes"]:
             key = (node["cluster"], node["node"])
             self._agents[key] = self._agent(key, node["mapping"])
@@ -166,6 +166,14 @@ class Stage:
             cluster.start()
             clusters.append(cluster)
         self.clusters = {name: cluster.ready() for name, cluster in zip(names, clusters, strict=True)}
+
+    def _new_aggregator(self, http_port: int) -> Child:
+        self._grpc, self._http = free_port(), http_port
+        return self._child(
+            "aggregator",
+            ["gpucost_aggregator", "run", "--data-dir", str(self.folder / "store")],
+            ["--grpc-listen", f"127.0.0.1:{self._grpc}", "--http-listen", f"127.0.0.1:{self._http}"],
+        )
 
     def _agent(self, key: tuple[str, str], mapping: str) -> Child:
         cluster, node = key

@@ -53,7 +53,9 @@ class Proof:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{self.name}.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
         print(f"{self.name}: seed {self.seed}, inputs {self.inputs_sha256[:16]}, {self.seconds:.1f} s")
-        rows = [("compared", "> 0", self.compared, "ok" if self.compared else "MISSED")]
+        rows: list[tuple[object, ...]] = [
+            ("compared", "> 0", self.compared, "ok" if self.compared else "MISSED")
+        ]
         rows += [(bar.figure, bar.bound, bar.value, "ok" if bar.holds else "MISSED") for bar in self.bars]
         print(table(("figure", "bar", "value", ""), rows))
         return 0 if self.passed else 1

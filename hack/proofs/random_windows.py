@@ -5,6 +5,7 @@ Knows nothing of the code under test. Holders are names: containers by any name,
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from random import Random
 
 SECOND = 1_000_000_000
@@ -148,4 +149,4 @@ def _piece(random: Random, length: int) -> Piece:
 def _split(random: Random, length: int, parts: int) -> list[int]:
     """*length* in at most *parts* parts, none of them empty."""
     borders = sorted({0, length, *(random.randrange(length + 1) for _ in range(parts - 1))})
-    return [later - earlier for earlier, later in zip(borders, borders[1:], strict=False)]
+    return [later - earlier for earlier, later in pairwise(borders)]

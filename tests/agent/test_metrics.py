@@ -6,12 +6,12 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
-from contracts.books_by_hand import HOUR, MINUTE, ONE, SECOND, START, close_all, hear, new_books, watch
 from gpucost.settings_source import HostPort
 from gpucost.trouble import EXIT_PORT, Stop
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_open_metrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from contracts.books_by_hand import HOUR, MINUTE, ONE, SECOND, START, close_all, hear, new_books, watch
 from gpucost_agent.ledger.books import ClosedWindow
 from gpucost_agent.metrics import Metrics, serve
 
@@ -93,9 +93,7 @@ def test_sums_grow_and_end_an_hour_after_the_last_slice() -> None:
 
 def test_health_and_readiness_say_what_is_wrong() -> None:
     state = {"healthy": FINE, "ready": FINE}
-    port = serve(
-        HostPort("127.0.0.1", 0), Metrics(), lambda: state["healthy"], lambda: state["ready"]
-    )
+    port = serve(HostPort("127.0.0.1", 0), Metrics(), lambda: state["healthy"], lambda: state["ready"])
     assert get(port, "/healthz") == (200, "ok\n")
     assert get(port, "/readyz") == (200, "ok\n")
     state["ready"] = (False, "not read for 60 s: GPU-1")

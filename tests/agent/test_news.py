@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from contracts.books_by_hand import HOUR, MINUTE, ONE, START, a_gpu, close_all, hear, new_books
 from gpucost.cost_slice import CostSlice
 from gpucost.price_book import GpuContext
 
+from contracts.books_by_hand import HOUR, MINUTE, ONE, START, a_gpu, close_all, hear, new_books
 from gpucost_agent.news import News
 from gpucost_agent.readings import Pod
 

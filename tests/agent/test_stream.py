@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
-from contracts.aggregator_by_hand import Aggregator, Door, until
-from contracts.hand_clock import HandClock
 from gpucost.identity import NodeId
 from gpucost.units import NS_PER_SECOND
 from gpucost.v1 import stream_pb2
 
+from contracts.aggregator_by_hand import Aggregator, Door, until
+from contracts.hand_clock import HandClock
 from gpucost_agent.spool import Bounds, Spool
 from gpucost_agent.stream import Caller, Stream, Target
 

@@ -55,9 +55,7 @@ class Aggregator(stream_pb2_grpc.CostStreamServicer):
             self.durable, self.sha256 = 0, b""
         self.epoch = hello.epoch
         yield stream_pb2.FromAggregator(
-            welcome=stream_pb2.Welcome(
-                durable_sequence_number=self.durable, durable_batch_sha256=self.sha256
-            )
+            welcome=stream_pb2.Welcome(durable_sequence_number=self.durable, durable_batch_sha256=self.sha256)
         )
         for message in request_iterator:
             if message.HasField("goodbye"):

@@ -84,6 +84,11 @@ def a_look(
     return GpuReading(uuid, an_instant(at_ns), samples, uses, processes, None)
 
 
+def a_lost_look(at_ns: int, uuid: str = ONE) -> GpuReading:
+    """The GPU fell off the bus."""
+    return GpuReading(uuid, an_instant(at_ns), None, None, None, None, ("gpu_lost",))
+
+
 def uses(since_ns: int, until_ns: int, percents: Mapping[int, int], samples: int = 1) -> ProcessWindow:
     """Use by PID over the samples of an interval."""
     return ProcessWindow(
@@ -114,6 +119,7 @@ def watch(
     from_ns: int,
     to_ns: int,
     percent: int,
+    *,
     identities: Mapping[int, Process] | None = None,
 ) -> None:
     """A look every second from *from_ns* on, each with one sample; with *identities*, each process has it all."""

@@ -84,7 +84,8 @@ class Books:
         else:
             # Two boots may share a window; each has a part of its own, as keys count once.
             window_start_ns = window_of(start, self.method.window_ns).start_ns
-            self.closed_through_ns = ended_ns if window_start_ns < ended_ns <= start else window_start_ns
+            shared = window_start_ns < ended_ns <= self.first_look_ns
+            self.closed_through_ns = ended_ns if shared else window_start_ns
 
     def see_gpus(self, gpus: tuple[Gpu, ...], at_ns: int) -> None:
         """Take in the driver's GPUs; one that is new begins its life now, or with the node."""
@@ -99,6 +100,8 @@ class Books:
             else:
                 life_ns = look_ns = max(at_ns, self.closed_through_ns)
             self._books[gpu.uuid] = GpuBook(gpu, life_ns, look_ns)
+        if self.before is not None:
+            self._miss(self.before)
 
     def read_gpu(self, reading: GpuReading, identities: Mapping[int, Process]) -> None:
         """Take in a look at one GPU, and who the processes were that it names."""
@@ -133,11 +136,12 @@ class Books:
     def checkpoint(self) -> Checkpoint:
         """What the next agent needs to know, as of the last closed window."""
         lives = {uuid: book.life_start_ns for uuid, book in self._books.items()}
+        models = {uuid: book.gpu.model for uuid, book in self._books.items()}
         at_ns = self.closed_through_ns
         if self.before is not None and at_ns <= self.first_look_ns:
             # The gap before this agent is not closed yet, so it is still the one before it that knows.
             before = self.before
-            return Checkpoint(self.boot.boot_id, at_ns, lives, before.held, before.replicas)
+            return Checkpoint(self.boot.boot_id, at_ns, lives, before.held, before.replicas, models)
         # What was heard later is of time that the next agent will not have watched.
         (period,) = self.holdings.periods(Interval(at_ns, at_ns + 1))
         held = period.held or Held()
@@ -145,12 +149,20 @@ class Books:
             device: {self.directory.holder(name, at_ns): count for name, count in names.items()}
             for device, names in held.by_device.items()
         }
-        return Checkpoint(self.boot.boot_id, at_ns, lives, by_device, held.replicas)
+        return Checkpoint(self.boot.boot_id, at_ns, lives, by_device, held.replicas, models)
 
     def _begin_of_life(self) -> int:
         if self.first_look_ns - self.boot.booted_at_ns < _NODE_STARTING_NS:
             return min(self.boot.booted_at_ns, self.first_look_ns)
         return self.first_look_ns
+
+    def _miss(self, before: Checkpoint) -> None:
+        """A GPU that was there before this agent and is not now fell off the bus: its life goes on."""
+        for uuid, life_ns in before.lives.items():
+            if uuid not in self._books:
+                gpu = Gpu(uuid, -1, None, before.models.get(uuid, ""), None)
+                self._books[uuid] = GpuBook(gpu, life_ns, self.first_look_ns)
+                self._books[uuid].lose(self.first_look_ns)
 
     def _close(self, interval: Interval) -> ClosedWindow:
         view = NodeView(self.directory, self.holdings, tuple(sorted(self._books)), self.before)

@@ -14,6 +14,7 @@ class Checkpoint:
     The books at the end of a closed window.
 
     *lives* is when each GPU's life on this node began (wall nanoseconds).
+    *models* are the GPUs' models by UUID, for the price of one that is gone when the next agent begins.
     *held* and *replicas* are the last that was known, as in ``Held`` but with holders.
     """
 
@@ -22,6 +23,7 @@ class Checkpoint:
     lives: Mapping[str, int] = field(default_factory=dict)
     held: Mapping[Device, Mapping[Holder, int]] = field(default_factory=dict)
     replicas: Mapping[Device, int] = field(default_factory=dict)
+    models: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """As text for the spool."""
@@ -30,6 +32,7 @@ class Checkpoint:
                 "boot_id": self.boot_id,
                 "closed_through_ns": self.closed_through_ns,
                 "lives": dict(self.lives),
+                "models": dict(self.models),
                 "held": [
                     [asdict(device), [[asdict(holder), count] for holder, count in holders.items()]]
                     for device, holders in self.held.items()
@@ -58,6 +61,7 @@ class Checkpoint:
                     for device, holders in fields["held"]
                 },
                 {_device(device): _count(count, 1) for device, count in fields["replicas"]},
+                {_text(uuid): _text(model) for uuid, model in fields.get("models", {}).items()},
             )
         except KeyError as error:
             raise ValueError(f"no checkpoint of the books: it lacks {error}") from error

@@ -21,6 +21,9 @@ AGENT_GAP = "agent_gap"
 NODE_STARTING = "node_starting"
 CARRIED = "carried"
 
+GPU_LOST = "gpu_lost"
+"""A reading's trouble, and the reason of the time until the GPU is back."""
+
 
 @dataclass(frozen=True, slots=True)
 class NodeView:
@@ -54,10 +57,17 @@ class GpuBook:
         self._activity: Activity[Process] = Activity(first_look_ns)
         self._memory: list[tuple[int, Mapping[Process, int]]] = []
         self._energy: list[tuple[int, int]] = []
+        self._losses: list[Interval] = []
+        self._lost_since_ns: int | None = None
 
     def add(self, reading: GpuReading, identities: Mapping[int, Process]) -> None:
         """Take in one look, and who its processes were; looks come in the order of their time."""
         at = reading.read_at.wall_ns
+        if GPU_LOST in reading.troubles:
+            self.lose(at)
+        elif self._lost_since_ns is not None:
+            self._losses.append(Interval(self._lost_since_ns, at))
+            self._lost_since_ns = None
         if reading.ring:
             self._activity.add_samples(reading.ring)
         if (window := reading.process_window) is not None:
@@ -75,6 +85,11 @@ class GpuBook:
             self._memory.append((at, held))
         if reading.energy_uj is not None:
             self._energy.append((at, reading.energy_uj))
+
+    def lose(self, at_ns: int) -> None:
+        """The GPU does not answer any more, until a look says otherwise."""
+        if self._lost_since_ns is None:
+            self._lost_since_ns = at_ns
 
     def window(self, node: NodeId, interval: Interval, view: NodeView) -> GpuWindow | None:
         """What has to be settled of *interval*; None if the GPU did not live in it."""
@@ -108,6 +123,7 @@ class GpuBook:
         self._memory = [entry for entry in self._memory if entry[0] >= instant_ns]
         before = [entry for entry in self._energy if entry[0] < instant_ns]
         self._energy = before[-1:] + self._energy[len(before) :]
+        self._losses = [loss for loss in self._losses if loss.end_ns > instant_ns]
 
     def _unwatched(self, gap: Interval, view: NodeView) -> Stretch:
         """Time before this agent's first look: carried by who held the GPU before and after it."""
@@ -131,13 +147,32 @@ class GpuBook:
         )
 
     def _reservations(self, interval: Interval, view: NodeView) -> Iterator[tuple[Interval, _Reservation]]:
+        lost = _Reservation((), 1, unobserved(GPU_LOST))
         periods = [
-            (period.interval, self._reservation(period.held, period.interval.start_ns, view))
+            (part, lost if is_lost else self._reservation(period.held, part.start_ns, view))
             for period in view.holdings.periods(interval)
+            for part, is_lost in self._cut_by_losses(period.interval)
         ]
         for reservation, group in groupby(periods, key=lambda period: period[1]):
             parts = [part for part, _ in group]
             yield Interval(parts[0].start_ns, parts[-1].end_ns), reservation
+
+    def _cut_by_losses(self, interval: Interval) -> Iterator[tuple[Interval, bool]]:
+        """*interval* in parts, each with whether the GPU was lost in it."""
+        losses = list(self._losses)
+        if self._lost_since_ns is not None:
+            losses.append(Interval(self._lost_since_ns, max(self._lost_since_ns, interval.end_ns)))
+        done_ns = interval.start_ns
+        for loss in losses:
+            part = loss.cut(Interval(done_ns, interval.end_ns))
+            if part is None:
+                continue
+            if done_ns < part.start_ns:
+                yield Interval(done_ns, part.start_ns), False
+            yield part, True
+            done_ns = part.end_ns
+        if done_ns < interval.end_ns:
+            yield Interval(done_ns, interval.end_ns), False
 
     def _reservation(self, held: Held | None, at_ns: int, view: NodeView) -> _Reservation:
         if held is None:
@@ -162,6 +197,8 @@ class GpuBook:
     def _stretch(
         self, part: Interval, reservation: _Reservation, directory: Directory
     ) -> tuple[Stretch, dict[Holder, int]]:
+        if reservation.free.reason == GPU_LOST:
+            return Stretch(part.length_ns, 0, free=reservation.free), {}
         held = dict(reservation.held)
         memory = self._memory_by_holder(part, tuple(held), directory)
         alone = next(iter(held)) if len(held) == 1 and reservation.replicas == 1 else None

@@ -1,5 +1,7 @@
 """Integrals of the driver's ring."""
 
+from itertools import pairwise
+
 from gpucost.window import Interval
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -134,7 +136,7 @@ def histories(draw: st.DrawFn) -> tuple[Known, list[int]]:
 @given(histories())
 def test_parts_of_an_interval_sum_to_the_whole(history: tuple[Known, list[int]]) -> None:
     known, borders = history
-    parts = [known.watched(Interval(start, end)) for start, end in zip(borders, borders[1:], strict=False)]
+    parts = [known.watched(Interval(start, end)) for start, end in pairwise(borders)]
     whole = known.watched(Interval(borders[0], borders[-1]))
     assert sum(part.watched_ns for part in parts) == whole.watched_ns
     assert sum(part.samples for part in parts) == whole.samples
@@ -146,7 +148,7 @@ def test_parts_of_an_interval_sum_to_the_whole(history: tuple[Known, list[int]])
 @given(histories())
 def test_nobody_is_seen_to_use_more_than_was_watched(history: tuple[Known, list[int]]) -> None:
     known, borders = history
-    for start, end in zip(borders, borders[1:], strict=False):
+    for start, end in pairwise(borders):
         watched = known.watched(Interval(start, end))
         used, samples = known.used(Interval(start, end))
         assert 0 <= watched.busy_ns <= watched.watched_ns <= end - start

@@ -29,6 +29,7 @@ HOLDERS = st.builds(Holder, st.just(HolderKind.CONTAINER), st.text(), st.text(),
         st.dictionaries(st.text(), st.integers(0, 2**63)),
         st.dictionaries(DEVICES, st.dictionaries(HOLDERS, COUNTS, max_size=3), max_size=3),
         st.dictionaries(DEVICES, COUNTS, max_size=3),
+        st.dictionaries(st.text(), st.text(), max_size=3),
     )
 )
 def test_it_comes_back_as_it_was(checkpoint: Checkpoint) -> None:
@@ -64,6 +65,7 @@ def good() -> dict[str, object]:
         {"held": [[{"serial": 1}, []]]},
         {"replicas": [[{"gpu_uuid": "GPU-1"}, 0]]},
         {"replicas": None},
+        {"models": {"GPU-1": 4090}},
     ],
     ids=str,
 )

@@ -1,5 +1,7 @@
 """Who held what, and when, from answers that come once a second or not at all."""
 
+from itertools import pairwise
+
 import pytest
 from gpucost.identity import Device
 from gpucost.window import Interval
@@ -120,6 +122,6 @@ def test_periods_cover_an_interval_exactly(
     assert periods == before, "what is forgotten moved a later interval"
     assert periods[0].interval.start_ns == interval.start_ns
     assert periods[-1].interval.end_ns == interval.end_ns
-    for earlier, later in zip(periods, periods[1:], strict=False):
+    for earlier, later in pairwise(periods):
         assert earlier.interval.end_ns == later.interval.start_ns
     assert all(period.interval.length_ns > 0 for period in periods)

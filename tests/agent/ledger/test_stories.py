@@ -3,6 +3,10 @@
 from collections import Counter
 from dataclasses import dataclass
 
+from gpucost.cost_slice import breaches
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from contracts.books_by_hand import (
     HOUR,
     LATENESS,
@@ -15,22 +19,35 @@ from contracts.books_by_hand import (
     TWO,
     a_gpu,
     a_look,
+    a_lost_look,
     an_answer,
     close_all,
     new_books,
     uses,
 )
-from gpucost.cost_slice import breaches
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-
 from gpucost_agent.ledger.books import Books, ClosedWindow
 from gpucost_agent.ledger.checkpoint import Checkpoint
 from gpucost_agent.ledger.laws import window_breaches
 from gpucost_agent.readings import Boot, ProcessIdentity
 
 STEPS = st.sampled_from(
-    ("look", "look", "look", "hear", "hear", "hear", "close", "stop", "kill", "boot", "add", "wait", "pause")
+    (
+        "look",
+        "look",
+        "look",
+        "lose",
+        "hear",
+        "hear",
+        "hear",
+        "close",
+        "stop",
+        "kill",
+        "boot",
+        "add",
+        "vanish",
+        "wait",
+        "pause",
+    )
 )
 WAITS = st.sampled_from((1, SECOND // 7, SECOND, 3 * SECOND, 20 * SECOND))
 HELD = st.fixed_dictionaries(
@@ -68,13 +85,19 @@ def step(node: Node, what: str, data: st.DataObject) -> None:
             since = max(node.seen.get(uuid, 0), books.first_look_ns)
             ends = sorted({now - part for part in data.draw(st.lists(st.integers(0, SECOND), max_size=4))})
             percent = data.draw(st.integers(0, 100))
-            use = uses(since, now, data.draw(st.dictionaries(st.integers(1, 4), st.integers(0, 100))), len(ends))
+            use = uses(
+                since, now, data.draw(st.dictionaries(st.integers(1, 4), st.integers(0, 100))), len(ends)
+            )
             ring = [(end, percent) for end in ends]
             books.read_gpu(a_look(now, uuid, ring, use if ends and now > since else None), PROCESSES)
             node.seen[uuid] = now
+    elif what == "lose":
+        books.read_gpu(a_lost_look(now, data.draw(st.sampled_from(node.gpus))), {})
     elif what == "hear":
         replicas = data.draw(st.sampled_from((0, 0, 2, 4)))
-        books.read_holders(an_answer(now, data.draw(HELD), data.draw(st.sampled_from(((), ("x",)))), replicas))
+        books.read_holders(
+            an_answer(now, data.draw(HELD), data.draw(st.sampled_from(((), ("x",)))), replicas)
+        )
     elif what == "close":
         node.windows += close_all(books, now)
     elif what == "stop":
@@ -91,6 +114,8 @@ def step(node: Node, what: str, data: st.DataObject) -> None:
     elif what == "add":
         node.gpus = (ONE, TWO)
         books.see_gpus((a_gpu(ONE), a_gpu(TWO)), now)
+    elif what == "vanish":
+        node.gpus = (ONE,)
     elif what == "pause":
         node.now += 90 * SECOND
 
