@@ -198,7 +198,9 @@ def close_due(room: Room) -> None:
     while True:
         with room.closing:
             with room.lock:
-                closed = room.books.close_next(room.clock.now().wall_ns)
+                now = room.clock.now()
+                room.books.tick(now)
+                closed = room.books.close_next(now.wall_ns)
             if closed is None:
                 return
             keep(room, closed)
@@ -208,7 +210,9 @@ def close_for_good(room: Room) -> None:
     """The agent ends: the open window is closed short, here and now."""
     with room.closing:
         with room.lock:
-            windows = room.books.close_short(room.clock.now().wall_ns)
+            now = room.clock.now()
+            room.books.tick(now)
+            windows = room.books.close_short(now.wall_ns)
         for closed in windows:
             keep(room, closed)
 
@@ -272,7 +276,7 @@ def _check(room: Room, closed: ClosedWindow) -> None:
         for words in breaches(row):
             room.metrics.law_breaches.labels("slice").inc()
             room.log.error("law_broken", law="slice", what=words, policy=POLICY_VERSION)
-    for law, words in window_breaches(closed.slices, closed.lives):
+    for law, words in window_breaches(closed.slices, closed.lives, closed.lengths_ns):
         room.metrics.law_breaches.labels(law).inc()
         room.log.error("law_broken", law=law, what=words, policy=POLICY_VERSION)
 

@@ -35,8 +35,8 @@ def proof(run: Run, verdict: Verdict | None) -> dict[str, Any]:
     compared = 0 if verdict is None else verdict.compared
     first = run.seconds_to_first_report
     bars = [
-        _bar("difference_nanodollars", "== 0", difference, difference == 0, form),
-        _bar("breaches", "== 0", breaches, breaches == 0, form),
+        _bar("difference_nanodollars", "= 0", difference, difference == 0, form),
+        _bar("breaches", "= 0", breaches, breaches == 0, form),
         _bar("compared", "> 0", compared, compared > 0, form),
         _bar(
             "seconds_to_first_report",

@@ -17,6 +17,9 @@ from demo.wish import ROOT, Wish
 RESTART_S = 2.0
 """What was killed stays away for so long, as in a cluster."""
 
+UP_S = 30
+"""So long an aggregator may take to open its store and its ports."""
+
 PAGE_PORT = 8080
 
 DEFAULT_GRACE_S = 60
@@ -70,8 +73,8 @@ class Stage:
             )
         self._aggregator.start()
         self._start_outside()
-        if self._aggregator.exit_code() == _PORT_IN_USE:
-            # Somebody else took it in between; a page elsewhere is better than none.
+        if not self._is_aggregator_up():
+            # Somebody else took the port in between; a page elsewhere is better than none.
             self._aggregator = self._new_aggregator(free_port())
             self._aggregator.start()
         for node in self.facts["nodes"]:
@@ -174,6 +177,21 @@ class Stage:
             ["gpucost_aggregator", "run", "--data-dir", str(self.folder / "store")],
             ["--grpc-listen", f"127.0.0.1:{self._grpc}", "--http-listen", f"127.0.0.1:{self._http}"],
         )
+
+    def _is_aggregator_up(self) -> bool:
+        """Wait until it takes streams, which it does last; False if it could not have its port."""
+        deadline = time.monotonic() + UP_S
+        while time.monotonic() < deadline:
+            code = self._aggregator.exit_code()
+            if code is not None:
+                if code == _PORT_IN_USE:
+                    return False
+                break
+            with socket.socket() as door:
+                if door.connect_ex(("127.0.0.1", self._grpc)) == 0:
+                    return True
+            time.sleep(0.05)
+        raise self._aggregator.trouble("did not get ready")
 
     def _agent(self, key: tuple[str, str], mapping: str) -> Child:
         cluster, node = key

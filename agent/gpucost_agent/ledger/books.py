@@ -8,11 +8,13 @@ Holds no clock: whoever calls says what time it is. Not for several threads at o
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from gpucost.clock import Instant
 from gpucost.cost_slice import CostSlice, Price
 from gpucost.identity import NodeId
 from gpucost.window import Interval, window_of
 
 from gpucost_agent.ledger.checkpoint import Checkpoint
+from gpucost_agent.ledger.clock_steps import ClockSteps
 from gpucost_agent.ledger.closing import close
 from gpucost_agent.ledger.directory import Directory
 from gpucost_agent.ledger.gpu_book import GpuBook, NodeView
@@ -45,11 +47,13 @@ class ClosedWindow:
     The slices of one window, and the checkpoint after it.
 
     *lives* is the window cut by each GPU's life, by UUID; a GPU that did not live in it is not there.
+    *lengths_ns* is how long that was, which differs after a step of the clock.
     """
 
     interval: Interval
     slices: tuple[CostSlice, ...]
     lives: Mapping[str, Interval]
+    lengths_ns: Mapping[str, int]
     checkpoint: Checkpoint
 
 
@@ -70,6 +74,7 @@ class Books:
     directory: Directory = field(default_factory=Directory)
     holdings: Holdings = field(init=False)
     closed_through_ns: int = field(init=False)
+    _clock: ClockSteps = field(init=False)
     _books: dict[str, GpuBook] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -77,6 +82,7 @@ class Books:
         if self.before is not None and self.before.boot_id != self.boot.boot_id:
             self.before = None
         self.holdings = Holdings(self.first_look_ns, self.method.kubelet_grace_ns)
+        self._clock = ClockSteps(self.first_look_ns)
         start = self._begin_of_life()
         if self.before is not None:
             start = max(self.before.closed_through_ns, self.first_look_ns - _LONGEST_GAP_NS)
@@ -112,6 +118,10 @@ class Books:
     def read_holders(self, reading: HoldingReading) -> None:
         """Take in the kubelet's answer."""
         self.holdings.heard(reading)
+
+    def tick(self, now: Instant) -> None:
+        """What the clocks say; told often, so that a step of the wall clock neither makes nor loses time."""
+        self._clock.tick(now)
 
     def close_next(self, now_ns: int) -> ClosedWindow | None:
         """The next window, if it is over for long enough; call again until there is none."""
@@ -165,16 +175,19 @@ class Books:
                 self._books[uuid].lose(self.first_look_ns)
 
     def _close(self, interval: Interval) -> ClosedWindow:
-        view = NodeView(self.directory, self.holdings, tuple(sorted(self._books)), self.before)
+        view = NodeView(self.directory, self.holdings, tuple(sorted(self._books)), self.before, self._clock)
         slices: list[CostSlice] = []
         lives: dict[str, Interval] = {}
+        lengths: dict[str, int] = {}
         for uuid in sorted(self._books):
             window = self._books[uuid].window(self.node, interval, view)
             if window is not None:
                 slices += close(window, self.quote(uuid, interval.start_ns))
                 lives[uuid] = window.life
+                lengths[uuid] = window.length_ns
         self.closed_through_ns = interval.end_ns
         for book in self._books.values():
             book.forget_before(interval.end_ns)
         self.holdings.forget_before(interval.end_ns)
-        return ClosedWindow(interval, tuple(slices), lives, self.checkpoint())
+        self._clock.forget_before(interval.end_ns)
+        return ClosedWindow(interval, tuple(slices), lives, lengths, self.checkpoint())

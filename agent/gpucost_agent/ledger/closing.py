@@ -41,6 +41,11 @@ class GpuWindow:
     memory: Mapping[tuple[Device, Holder], int] = field(default_factory=dict)
     energy_uj: int | None = None
 
+    @property
+    def length_ns(self) -> int:
+        """How long it was, as measured."""
+        return sum(layout.length_ns for layout in self.layouts)
+
 
 class _Row:
     """Sums of one holder on one device while a window is being closed."""
@@ -123,8 +128,7 @@ def _add_device(rows: dict[tuple[Device, Holder], _Row], part: DeviceTime) -> No
 def _costs(window: GpuWindow, price: Price, times: list[GpuTime]) -> list[Cost]:
     if price.nanodollars_per_hour is None:
         return [Cost()] * len(times)
-    length = sum(layout.length_ns for layout in window.layouts)
-    cost = window_cost(price.nanodollars_per_hour, *hour_offsets(window.life, length))
+    cost = window_cost(price.nanodollars_per_hour, *hour_offsets(window.life, window.length_ns))
     parts = apportion(cost, [ns for time in times for ns in (time.used_ns, time.idle_ns, time.unmeasured_ns)])
     reserved = apportion(cost, [time.reserved_ns for time in times])
     return [

@@ -9,6 +9,7 @@ from gpucost.window import Interval
 
 from gpucost_agent.ledger.activity import Activity
 from gpucost_agent.ledger.checkpoint import Checkpoint
+from gpucost_agent.ledger.clock_steps import ClockSteps
 from gpucost_agent.ledger.closing import GpuWindow
 from gpucost_agent.ledger.directory import Directory
 from gpucost_agent.ledger.holdings import KUBELET_AWAY, UNMAPPED, Held, Holdings
@@ -27,12 +28,13 @@ GPU_LOST = "gpu_lost"
 
 @dataclass(frozen=True, slots=True)
 class NodeView:
-    """What a GPU's book asks of its node: who is who, who held what, which GPUs there are, what was before."""
+    """What a GPU's book asks of its node: who is who, who held what, which GPUs, what was before, which time was."""
 
     directory: Directory
     holdings: Holdings
     gpu_uuids: tuple[str, ...]
     before: Checkpoint | None
+    clock: ClockSteps
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +105,22 @@ class GpuBook:
             stretches.append(self._unwatched(gap, view))
         if looked_at is not None:
             for part, reservation in self._reservations(looked_at, view):
-                stretch, held = self._stretch(part, reservation, view.directory)
-                stretches.append(stretch)
-                for holder, held_bytes in held.items():
-                    memory[holder] = max(memory.get(holder, 0), held_bytes)
+                for real in view.clock.real(part):
+                    stretch, held = self._stretch(real, reservation, view.directory)
+                    stretches.append(stretch)
+                    for holder, held_bytes in held.items():
+                        memory[holder] = max(memory.get(holder, 0), held_bytes)
+                if again_ns := view.clock.again_ns(part):
+                    stretches.append(_unseen(again_ns, reservation))
+        length_ns = sum(stretch.length_ns for stretch in stretches)
+        if not length_ns:
+            return None
         return GpuWindow(
             node,
             self.gpu.uuid,
             interval.start_ns,
             life,
-            (Layout(life.length_ns, tuple(stretches)),),
+            (Layout(length_ns, tuple(stretches)),),
             {(self._device, holder): held_bytes for holder, held_bytes in memory.items()},
             self._energy_uj(life),
         )
@@ -238,6 +246,12 @@ class GpuBook:
         """The counter's increase over *life*, between the readings next to its ends; None if it went back."""
         start, end = _at(self._energy, life.start_ns), _at(self._energy, life.end_ns)
         return None if start is None or end is None or end < start else end - start
+
+
+def _unseen(length_ns: int, reservation: _Reservation) -> Stretch:
+    """Time of which the driver's stamps say nothing, as they had been given before."""
+    held = reserve_replicas(length_ns, reservation.replicas, dict(reservation.held))
+    return Stretch(length_ns, 0, held, free=reservation.free)
 
 
 def _same(holder: Holder, others: Mapping[Holder, int]) -> Holder | None:

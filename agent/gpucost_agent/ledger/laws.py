@@ -17,18 +17,20 @@ MONEY_LAW = "money"
 RESERVATION_LAW = "reservation"
 
 
-def window_breaches(slices: Sequence[CostSlice], lives: Mapping[str, Interval]) -> Iterator[tuple[str, str]]:
+def window_breaches(
+    slices: Sequence[CostSlice], lives: Mapping[str, Interval], lengths_ns: Mapping[str, int]
+) -> Iterator[tuple[str, str]]:
     """
     The laws that *slices* of one window break, each with what is wrong in words.
 
-    *lives* is the window cut by each GPU's life, by UUID.
+    *lives* is the window cut by each GPU's life, by UUID; *lengths_ns* is how long that was, as measured.
     """
     by_gpu: dict[str, list[CostSlice]] = defaultdict(list)
     for row in slices:
         by_gpu[row.key.device.gpu_uuid].append(row)
     for gpu_uuid in by_gpu.keys() | lives.keys():
         rows, life = by_gpu[gpu_uuid], lives.get(gpu_uuid)
-        expected_ns = life.length_ns if life is not None else 0
+        expected_ns = lengths_ns.get(gpu_uuid, 0)
         charged_ns = sum(row.time.charged_ns for row in rows)
         reserved_ns = sum(row.time.reserved_ns for row in rows)
         if charged_ns != expected_ns:
@@ -39,16 +41,16 @@ def window_breaches(slices: Sequence[CostSlice], lives: Mapping[str, Interval]) 
                 f"{gpu_uuid} lived {expected_ns} ns and {reserved_ns} ns are reserved or free",
             )
         if life is not None:
-            yield from _money(gpu_uuid, rows, life)
+            yield from _money(gpu_uuid, rows, hour_offsets(life, expected_ns))
 
 
-def _money(gpu_uuid: str, rows: Sequence[CostSlice], life: Interval) -> Iterator[tuple[str, str]]:
+def _money(gpu_uuid: str, rows: Sequence[CostSlice], offsets: tuple[int, int]) -> Iterator[tuple[str, str]]:
     prices = {row.price for row in rows}
     if len(prices) > 1:
         yield MONEY_LAW, f"{gpu_uuid} has {len(prices)} prices in one window"
         return
     price = prices.pop().nanodollars_per_hour if prices else None
-    expected = 0 if price is None else window_cost(price, *hour_offsets(life, life.length_ns))
+    expected = 0 if price is None else window_cost(price, *offsets)
     cost = sum(row.cost.nanodollars for row in rows)
     reserved = sum(row.cost.reserved_nanodollars for row in rows)
     if cost != expected:

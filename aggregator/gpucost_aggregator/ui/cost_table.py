@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from gpucost import format as fmt
 
 from gpucost_aggregator.reports.basis import Billed
+from gpucost_aggregator.reports.five_parts import shares_of_report
 from gpucost_aggregator.reports.line import Line, add_sums, join_groups
 from gpucost_aggregator.reports.models import Model
 from gpucost_aggregator.reports.namespaces import Namespace
@@ -81,7 +82,7 @@ def cost_table(
             closing.append(_row((name, "", ""), line, scale, longest, kind))
     if len(closing) > 1:
         closing.append(_sum_row(EVERYTHING, report.total.sums, scale))
-    return CostTable(head, scale.unit, tuple(rows), tuple(closing), _adds_up(paid, report, scale))
+    return CostTable(head, scale.unit, tuple(rows), tuple(closing), _adds_up(report, scale))
 
 
 def name_namespace(
@@ -150,12 +151,10 @@ def _idle(sums: Sums, scale: Scale) -> str:
     return scale.money(sums.cost_idle_nanodollars) if scale.in_money else scale.hours(sums.idle_ns)
 
 
-def _adds_up(paid: Sums, report: Report[Subject], scale: Scale) -> str:
-    total = report.total.sums
+def _adds_up(report: Report[Subject], scale: Scale) -> str:
     if not scale.in_money:
         return "Rows and remainders add up to the total, to the nanosecond."
-    rest = total.cost_nanodollars - paid.cost_nanodollars
-    first, second, whole = (
-        fmt.money(each, 9) for each in (paid.cost_nanodollars, rest, total.cost_nanodollars)
-    )
+    # The same two parts as the ledger bar's braces.
+    parts = shares_of_report(report).money
+    first, second, whole = (fmt.money(each, 9) for each in (parts.charged, parts.nobodys, parts.total))
     return f"They add up: {first} + {second} = {whole}, to the nano-dollar. Rows are rounded one by one."

@@ -122,12 +122,13 @@ class Forecast:
             rows = sum(1 if work.every_ns is None else 2 for work in self.gpu.works if work.who == who)
             across = self._across(tracks, (start_ns, end_ns), READ_NS)
             late = max(self._unseen(play, who, start_ns, end_ns) for play in self._plays)
+            variance, most = self._naming(who, start_ns, end_ns)
             by_holder[who] = Use(
                 tuple(track.between(start_ns, end_ns) for track in tracks),
                 below * (rows + 1) + across + late,
                 above * (rows + 1) + across,
-                self._variance(who, start_ns, end_ns),
-                period,
+                variance,
+                most,
             )
             stray += below * (rows + 1) + across + late
         return Expectation(device, by_holder, stray)
@@ -160,18 +161,24 @@ class Forecast:
             if whose == who and start_ns < death and death - READ_NS < end_ns
         )
 
-    def _variance(self, who: Who, start_ns: int, end_ns: int) -> float:
-        """A sample names one of those that ran in it, in proportion to time: its variance is b x (all - b)."""
+    def _naming(self, who: Who, start_ns: int, end_ns: int) -> tuple[float, int]:
+        """
+        A sample names one of those that ran in it, in proportion to time.
+
+        The variance of what that gives a holder, b x (all - b) a sample, and the most that one sample can give.
+        """
+        period, worst, most = self.driver.period_ns, 0, 0
         if self.driver.owner != "proportional":
             # Other ways of naming are biased; nothing is known then but what the whole device did.
-            return float((end_ns - start_ns) ** 2)
-        period, worst = self.driver.period_ns, 0
+            return float((end_ns - start_ns) ** 2), period
         for play in self._plays[:4]:
             for phase in (0, period // 2):
                 total, begin = 0, start_ns + phase - period
                 while begin < end_ns:
                     mine = play.by_holder[who].between(begin, begin + period)
-                    total += mine * (play.busy.between(begin, begin + period) - mine)
+                    everything = play.busy.between(begin, begin + period)
+                    total += mine * (everything - mine)
+                    most = max(most, everything)
                     begin += period
                 worst = max(worst, total)
-        return float(worst)
+        return float(worst), most

@@ -128,7 +128,7 @@ def test_whatever_happens_the_laws_hold(story: list[str], data: st.DataObject) -
         step(node, what, data)
     node.windows += node.books.close_short(node.now + MINUTE + LATENESS)
     for window in node.windows:
-        assert list(window_breaches(window.slices, window.lives)) == []
+        assert list(window_breaches(window.slices, window.lives, window.lengths_ns)) == []
         assert [words for row in window.slices for words in breaches(row)] == []
         check_by_hand(window)
     check_nothing_is_missing(node)
