@@ -10,14 +10,19 @@ from gpucost.cost_slice import CostSlice
 from gpucost.settings_source import HostPort
 from gpucost.trouble import EXIT_PERMISSION, EXIT_PORT, Stop
 from gpucost.units import NS_PER_HOUR, NS_PER_SECOND
-from prometheus_client import CollectorRegistry, Counter, Gauge, make_wsgi_app
+from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, make_wsgi_app
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.exposition import ThreadingWSGIServer
 from prometheus_client.registry import Collector
 
+from gpucost_agent.ledger.laws import GPU_LAW, MONEY_LAW, RESERVATION_LAW
+
 _LABELS = ("holder_kind", "namespace", "pod", "container", "reason")
 _FORGET_AFTER_NS = NS_PER_HOUR
 """Series of a holder end an hour after its last slice, so that a busy node's list stays short."""
+
+LAWS = ("slice", GPU_LAW, RESERVATION_LAW, MONEY_LAW)
+"""Laws that a window is checked against, by their label; each is there from the start, at 0."""
 
 Health = Callable[[], tuple[bool, str]]
 
@@ -62,16 +67,20 @@ class HolderTotals(Collector):
         """Prometheus asks."""
         cost = CounterMetricFamily(
             "gpucost_cost_nanodollars",
-            "Cost charged to a holder in nano-dollars; the parts used, idle and unmeasured add up to it.",
+            "What a holder was charged, in nano-dollars (10^-9 USD); the parts used, idle and unmeasured add up"
+            " to it. A series ends an hour after the holder's last window.",
             labels=("part", *_LABELS),
         )
         time = CounterMetricFamily(
             "gpucost_gpu_time_seconds",
-            "GPU-time charged to a holder in seconds of one whole GPU; the parts add up to it.",
+            "What a holder was charged, in seconds of one whole GPU; the parts used, idle and unmeasured add up"
+            " to it. Much unmeasured time: see gpucost_source_troubles_total.",
             labels=("part", *_LABELS),
         )
         reserved = CounterMetricFamily(
-            "gpucost_gpu_time_reserved_seconds", "GPU-time that a holder blocked.", labels=_LABELS
+            "gpucost_gpu_time_reserved_seconds",
+            "What a holder blocked, in seconds of one whole GPU, used or not.",
+            labels=_LABELS,
         )
         with self._lock:
             for key, sums in self._sums.items():
@@ -85,30 +94,96 @@ class HolderTotals(Collector):
         yield reserved
 
 
+class KeptTotal(Collector):
+    """A counter whose total is kept elsewhere and outlives the program. For any thread."""
+
+    def __init__(self, name: str, help_text: str) -> None:
+        self._name, self._help, self._total = name, help_text, 0
+
+    def set(self, total: int) -> None:
+        """The total is this now."""
+        self._total = total
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """Prometheus asks."""
+        yield CounterMetricFamily(self._name, self._help, value=self._total)
+
+
 class Metrics:
-    """All of the agent's metrics; one registry of its own."""
+    """All of the agent's metrics; one registry of its own. Counters are named without ``_total``."""
 
     def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series a counter tells nothing here
         self.registry = CollectorRegistry()
         self.holders = HolderTotals()
         self.registry.register(self.holders)
-        self.windows = self._counter("gpucost_windows_closed", "Windows closed.")
+        self.windows = self._counter(
+            "gpucost_windows_closed",
+            "Windows closed and put into the spool. Standing still for longer than a window and its lateness,"
+            " the agent bills nothing: see its log.",
+        )
         self.law_breaches = self._counter(
-            "gpucost_law_breaches", "Laws of the ledger found broken; any is a bug.", "law"
+            "gpucost_law_breaches",
+            "Laws of the ledger that a closed window broke. Any is a bug: the window is sent as it is;"
+            " report the event law_broken of the agent's log.",
+            "law",
         )
-        self.troubles = self._counter("gpucost_source_troubles", "Reads that failed.", "source", "trouble")
-        self.unmapped = self._gauge("gpucost_unmapped_device_ids", "Device ids that name no known device.")
-        self.unpriced_gpus = self._gauge("gpucost_unpriced_gpus", "GPUs without a price.")
-        self.spool_batches = self._gauge("gpucost_spool_batches", "Batches that wait for the aggregator.")
-        self.spool_bytes = self._gauge("gpucost_spool_bytes", "Bytes that wait for the aggregator.")
-        self.spool_lost = self._gauge(
-            "gpucost_spool_lost_windows_total", "Windows that went out of the full spool unsent."
+        for law in LAWS:
+            self.law_breaches.labels(law)
+        self.troubles = self._counter(
+            "gpucost_source_troubles",
+            "Reads of a source that failed (trouble=read), or a part of them. What was not read becomes"
+            " unmeasured or unobserved time; the event source_fails of the log says why.",
+            "source",
+            "trouble",
         )
-        self.spool_on_disk = self._gauge("gpucost_spool_on_disk", "1 while the spool's disk works.")
-        self.connected = self._gauge("gpucost_stream_connected", "1 while a stream to the aggregator stands.")
-        self.rejected = self._counter("gpucost_rejected_batches", "Batches of which slices were set aside.")
+        self.unmapped = self._gauge(
+            "gpucost_unmapped_device_ids",
+            "Device ids in the kubelet's latest answer that name no known GPU: who holds them is not charged, and"
+            " as many free GPUs are unobserved. The event device_ids_unmapped of the log lists them.",
+        )
+        self.unpriced_gpus = self._gauge(
+            "gpucost_unpriced_gpus",
+            "GPUs without a price in the last window; their time is kept and costs 0. Add a rule to the price"
+            " book, or annotate the node.",
+        )
+        self._add_stream()
         self.last_read = self._gauge(
-            "gpucost_gpu_last_read_timestamp_seconds", "When a GPU was last read.", "gpu_uuid"
+            "gpucost_gpu_last_read_timestamp_seconds",
+            "When a GPU was last read, as Unix time. More than a minute ago: its driver hangs, and its time"
+            " is unmeasured until it answers.",
+            "gpu_uuid",
+        )
+
+    def _add_stream(self) -> None:
+        self.spool_batches = self._gauge(
+            "gpucost_spool_batches", "Batches on the node that the aggregator has not acknowledged."
+        )
+        self.spool_bytes = self._gauge(
+            "gpucost_spool_bytes",
+            "Bytes on the node that the aggregator has not acknowledged. Growing: see"
+            " gpucost_stream_connected. Past 256 MiB or seven days the oldest windows go.",
+        )
+        self.spool_lost = KeptTotal(
+            "gpucost_spool_lost_windows",
+            "Windows that went out of the full spool without having been sent, since the spool was made; they"
+            " are missing in every report.",
+        )
+        self.registry.register(self.spool_lost)
+        self.spool_on_disk = self._gauge(
+            "gpucost_spool_on_disk",
+            "1 while the spool is written to disk; 0 while windows are held in memory, where a restart loses"
+            " them: make room on the disk of --spool-dir, or mend it.",
+        )
+        self.connected = self._gauge(
+            "gpucost_stream_connected",
+            "1 while a stream to the aggregator stands. 0: windows wait in the spool; the event"
+            " stream_disconnected of the log says why.",
+        )
+        self.rejected = self._counter(
+            "gpucost_rejected_batches",
+            "Batches of which the aggregator set slices aside; they are in no report until a person decides."
+            " The event slices_rejected of the log says why.",
         )
 
     def _counter(self, name: str, help_text: str, *labels: str) -> Counter:

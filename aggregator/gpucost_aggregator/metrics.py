@@ -1,6 +1,7 @@
 """What the aggregator counts, as Prometheus reads it."""
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from prometheus_client import (
     CollectorRegistry,
@@ -15,37 +16,92 @@ from prometheus_client.registry import Collector
 from gpucost_aggregator.ingest.counts import Counts
 from gpucost_aggregator.ingest.writer import Writer
 
-_COUNTERS: dict[str, tuple[str, Callable[[Counts], float]]] = {
-    "gpucost_streams_opened": ("Streams of agents and watchers that said Hello.", lambda c: c.streams_opened),
-    "gpucost_hellos_refused": ("Streams that were refused at their Hello.", lambda c: c.hellos_refused),
-    "gpucost_stream_takeovers": ("Streams that a newer one of the same node ended.", lambda c: c.takeovers),
-    "gpucost_batches": ("Batches taken.", lambda c: c.batches),
-    "gpucost_batches_resent": ("Batches that were durable already.", lambda c: c.batches_resent),
-    "gpucost_batches_malformed": (
-        "Batches set aside whole: no table of slices.",
+
+class _Told(NamedTuple):
+    """What a metric tells the person on call, and where its value is."""
+
+    text: str
+    read: Callable[[Counts], float]
+
+
+_COUNTERS: dict[str, _Told] = {
+    "gpucost_streams_opened": _Told(
+        "Streams of agents and watchers that said Hello. Growing much faster than gpucost_streams: agents come"
+        " and go; their logs say why.",
+        lambda c: c.streams_opened,
+    ),
+    "gpucost_hellos_refused": _Told(
+        "Streams that were refused at their Hello: wrong settings or another version. The event hello_refused"
+        " names the peer and the reason; its windows wait in its spool.",
+        lambda c: c.hellos_refused,
+    ),
+    "gpucost_stream_takeovers": _Told(
+        "Streams that a newer one of the same node ended. More than one for a restart: two agents call"
+        " themselves by the same cluster and node.",
+        lambda c: c.takeovers,
+    ),
+    "gpucost_batches": _Told("Batches that were read, with those set aside.", lambda c: c.batches),
+    "gpucost_batches_resent": _Told(
+        "Batches that were durable already and were acknowledged again; harmless.",
+        lambda c: c.batches_resent,
+    ),
+    "gpucost_batches_malformed": _Told(
+        "Batches set aside whole, as they can not be read; their windows stay open in the reports. The event"
+        " batch_malformed names the node and the reason.",
         lambda c: c.batches_malformed,
     ),
-    "gpucost_slices_written": ("Slices kept.", lambda c: c.slices_written),
-    "gpucost_slices_duplicate": ("Slices that were there already.", lambda c: c.slices_duplicate),
-    "gpucost_slices_refused": ("Slices set aside: they can never be accepted.", lambda c: c.slices_refused),
-    "gpucost_conflicts": ("Slices of a known key with other content.", lambda c: c.conflicts),
-    "gpucost_sequence_gaps": ("Gaps in the sequence numbers of agents.", lambda c: c.sequence_gaps),
-    "gpucost_cluster_facts": ("Messages of cluster watchers; not kept yet.", lambda c: c.cluster_facts),
-    "gpucost_slows": ("Times that a sender was told to wait.", lambda c: c.slows),
-    "gpucost_commits": ("Commits of the store.", lambda c: c.commits),
-    "gpucost_commit_seconds": ("Time spent in commits.", lambda c: c.commit_ns / 1e9),
-    "gpucost_commit_retries": (
-        "Commits that could not be made and are tried again.",
+    "gpucost_slices_written": _Told("Slices kept for the first time.", lambda c: c.slices_written),
+    "gpucost_slices_duplicate": _Told(
+        "Slices that were there already with the same content; they count once.",
+        lambda c: c.slices_duplicate,
+    ),
+    "gpucost_slices_refused": _Told(
+        "Slices set aside because they can never be accepted; reports show them as quarantined. The event"
+        " slices_refused names the node and the reasons.",
+        lambda c: c.slices_refused,
+    ),
+    "gpucost_conflicts": _Told(
+        "Slices of a known key with other content; the first one counts. Two agents on one node, or a node"
+        " that was set back to an older disk.",
+        lambda c: c.conflicts,
+    ),
+    "gpucost_sequence_gaps": _Told(
+        "Gaps in the sequence numbers of agents: batches that went out of a full spool. The event sequence_gap"
+        " names the node and the numbers.",
+        lambda c: c.sequence_gaps,
+    ),
+    "gpucost_cluster_facts": _Told("Messages of cluster watchers; not kept yet.", lambda c: c.cluster_facts),
+    "gpucost_slows": _Told(
+        "Times that a sender was told to wait, because half of the room for unwritten rows was taken. Growing"
+        " all the time: the disk is too slow for the fleet.",
+        lambda c: c.slows,
+    ),
+    "gpucost_commits": _Told("Commits of the store that were made.", lambda c: c.commits),
+    "gpucost_commit_seconds": _Told(
+        "Time spent in commits; divided by gpucost_commits_total it is how long one takes.",
+        lambda c: c.commit_ns / 1e9,
+    ),
+    "gpucost_commit_retries": _Told(
+        "Commits that could not be made and are tried again. The event store_not_writable says why; a full"
+        " disk is the usual reason.",
         lambda c: c.commit_retries,
     ),
-    "gpucost_commit_failures": ("Batches that the store could not keep.", lambda c: c.commit_failures),
+    "gpucost_commit_failures": _Told(
+        "Batches that the store could not keep and that were not acknowledged. A bug: report the event"
+        " batch_not_kept; they stay in the agent's spool.",
+        lambda c: c.commit_failures,
+    ),
 }
 """Counters by their names without ``_total``."""
 
-_GAUGES: dict[str, tuple[str, Callable[[Counts], float]]] = {
-    "gpucost_streams": ("Streams that are open.", lambda c: c.streams),
-    "gpucost_store_writable": (
-        "1 if the last commit was made, 0 if the store takes nothing.",
+_GAUGES: dict[str, _Told] = {
+    "gpucost_streams": _Told(
+        "Streams that are open now; one for each node whose agent is connected.",
+        lambda c: c.streams,
+    ),
+    "gpucost_store_writable": _Told(
+        "1 if the last commit was made; 0 while the store takes nothing and agents keep their windows. Look at"
+        " the disk of --data-dir.",
         lambda c: c.writable,
     ),
 }
@@ -81,14 +137,21 @@ class _Ingest(Collector):
         for name, (text, read) in _GAUGES.items():
             yield GaugeMetricFamily(name, text, value=read(self._counts))
         yield GaugeMetricFamily(
-            "gpucost_write_queue_rows", "Rows that are not durable yet.", value=self._writer.waiting_rows
+            "gpucost_write_queue_rows",
+            "Rows received and not durable yet. Senders are told to wait when half of the room is taken.",
+            value=self._writer.waiting_rows,
         )
         breaches = CounterMetricFamily(
-            "gpucost_law_breaches", "Breaches of the ledger's laws in what agents sent.", labels=["law"]
+            "gpucost_law_breaches",
+            "Breaches of the ledger's laws in what agents sent. Any is a bug: report the event law_breached,"
+            " which names the node.",
+            labels=["law"],
         )
         for law in LAWS:
             breaches.add_metric([law], self._counts.law_breaches[law])
         yield breaches
-        info = GaugeMetricFamily("gpucost_build_info", "Always 1.", labels=["version"])
+        info = GaugeMetricFamily(
+            "gpucost_build_info", "1; the label is the version that runs.", labels=["version"]
+        )
         info.add_metric([self._version], 1)
         yield info

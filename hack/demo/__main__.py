@@ -63,7 +63,7 @@ class Demo:
             failed = not self._prove()
         except Trouble as trouble:
             print(trouble, file=sys.stderr)
-            self._prove()
+            self._prove(str(trouble))
         finally:
             self.stage.stop()
             if failed:
@@ -132,10 +132,10 @@ class Demo:
             self.first_report = round(time.time() - self.began, 1)
         self.screen.show(self.verdict, answers.reports, self.stage.happened)
 
-    def _prove(self) -> bool:
+    def _prove(self, trouble: str = "") -> bool:
         clusters = len(self.stage.clusters)
         happened = tuple(self.stage.happened)
-        run = proof.Run(self.wish, clusters, time.time() - self.began, self.first_report, happened)
+        run = proof.Run(self.wish, clusters, time.time() - self.began, self.first_report, happened, trouble)
         figures = proof.proof(run, self.verdict)
         proof.write(figures, self.wish.proof)
         if self.answers is not None:

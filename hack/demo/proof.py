@@ -18,13 +18,14 @@ FIRST_REPORT_S = 120
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What is known of a run beside its verdict."""
+    """What is known of a run beside its verdict; *trouble* is why it ended before it should."""
 
     wish: Wish
     clusters: int
     seconds: float
     seconds_to_first_report: float | None
     happened: tuple[str, ...] = ()
+    trouble: str = ""
 
 
 def proof(run: Run, verdict: Verdict | None) -> dict[str, Any]:
@@ -37,6 +38,7 @@ def proof(run: Run, verdict: Verdict | None) -> dict[str, Any]:
     bars = [
         _bar("difference_nanodollars", "= 0", difference, difference == 0, form),
         _bar("breaches", "= 0", breaches, breaches == 0, form),
+        _bar("troubles", "= 0", int(bool(run.trouble)), not run.trouble, form),
         _bar("compared", "> 0", compared, compared > 0, form),
         _bar(
             "seconds_to_first_report",
@@ -64,11 +66,13 @@ def proof(run: Run, verdict: Verdict | None) -> dict[str, Any]:
             "seconds_to_first_report": first,
             "windows": 0 if verdict is None else verdict.windows,
             "breaches": breaches,
+            "troubles": int(bool(run.trouble)),
         },
         "scenario": run.wish.scenario.name,
         "price_book": run.wish.price_book.name if run.wish.price_book else None,
         "faults": sorted(run.wish.faults),
         "happened": list(run.happened),
+        "trouble": run.trouble,
         "findings": list(verdict.findings[:20]) if verdict else [],
     }
 
