@@ -70,11 +70,15 @@ proto: $(STAMP) ## generate the code of the .proto files
 proto-check: $(STAMP)
 	$(BIN)/python hack/generate_proto.py --check
 
-docs: $(STAMP) ## generate docs/settings.md
+docs: $(STAMP) ## generate docs/settings.md, metrics.md and api.md
 	$(BIN)/python hack/settings_table.py
+	$(BIN)/python hack/metrics_table.py
+	$(BIN)/python hack/api_table.py
 
 docs-check: $(STAMP)
 	$(BIN)/python hack/settings_table.py --check
+	$(BIN)/python hack/metrics_table.py --check
+	$(BIN)/python hack/api_table.py --check
 
 laws: $(STAMP) ## the ledger's laws on many random windows (SEED, SECONDS, CI=1)
 	$(BIN)/python hack/proofs/laws.py

@@ -9,12 +9,13 @@ from typing import cast
 from gpucost.cost_slice import GPU, Cost, CostSlice, GpuTime, Price, SliceKey
 from gpucost.identity import Device, Holder, HolderKind, NodeId
 from gpucost.units import NS_PER_SECOND
+from prometheus_client import Metric, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
 from gpucost_agent.metrics import Metrics as AgentMetrics
 from gpucost_aggregator.ingest.counts import Counts
 from gpucost_aggregator.ingest.writer import Writer
 from gpucost_aggregator.metrics import Metrics as AggregatorMetrics
-from prometheus_client import Metric, generate_latest
-from prometheus_client.parser import text_string_to_metric_families
 
 FILE = Path(__file__).resolve().parent.parent / "docs" / "metrics.md"
 

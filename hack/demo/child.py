@@ -20,7 +20,7 @@ class Trouble(Exception):
 
 
 class Child:
-    """A process with its output in a file. *is_real* ones may be killed, and are then started again."""
+    """A process with its output in a file; it can be started again, and its log goes on."""
 
     def __init__(self, name: str, arguments: Sequence[str], environ: Mapping[str, str], folder: Path) -> None:
         self.name = name

@@ -31,8 +31,9 @@ def test_the_code_of_the_messages_is_fresh() -> None:
     check("generate_proto.py")
 
 
-def test_the_page_of_settings_is_fresh() -> None:
-    check("settings_table.py")
+@pytest.mark.parametrize("page", ["settings", "metrics", "api"])
+def test_the_page_is_fresh(page: str) -> None:
+    check(f"{page}_table.py")
 
 
 def test_each_program_lets_the_other_ones_variables_pass() -> None:

@@ -74,7 +74,8 @@ class Directory:
         """
         Whose use a process is, on a device that *holders* hold.
 
-        A container of a holder's own pod works for it. A process without a pod is the host's.
+        A container that holds nothing is a holder of its own, also beside one of its pod that does.
+        A process without a pod is the host's.
         """
         if not (process.pod_uid or process.container_id):
             return HOST
@@ -86,14 +87,16 @@ class Directory:
             owner = Holder(HolderKind.CONTAINER, namespace, pod, process.pod_uid, container)
         if owner in holders:
             return owner
-        same_pod = [
+        # The same one, written before its UID was known; and a container without a name is the pod's holder.
+        same = [
             holder
             for holder in holders
             if holder.kind is HolderKind.CONTAINER
             and (holder.namespace, holder.pod) == (owner.namespace, owner.pod)
             and holder.pod_uid in ("", owner.pod_uid)
+            and owner.container in ("", holder.container)
         ]
-        return min(same_pod, key=lambda holder: holder.order, default=owner)
+        return min(same, key=lambda holder: holder.order, default=owner)
 
     def _part_with(self, pod: Pod, gone_at_ns: int) -> None:
         for incarnation in self._incarnations[pod.namespace, pod.name]:

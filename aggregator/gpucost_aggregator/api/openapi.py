@@ -64,7 +64,7 @@ def description(version: str) -> Json:
             ),
             "/api/v1/reports/models": _report("What each model cost, over all clusters", _MODEL),
             "/api/v1/reports/idle": _report(
-                "Which GPUs were idle, and who held them", _IDLE, cannot_tell=_LIST
+                "Which GPUs were idle, and who held them", _IDLE, cannot_tell=_CANNOT_TELL
             ),
             "/api/v1/slices": _slices(),
             "/api/v1/openapi.json": _plain("This document", "application/json"),
@@ -74,7 +74,12 @@ def description(version: str) -> Json:
         },
         "components": {
             "parameters": {name: {"name": name, "in": "query"} | rest for name, rest in _PARAMETERS.items()},
-            "schemas": {"Line": _line(), "Problem": _subject(error=_TEXT, hint=_TEXT, parameter=_TEXT)},
+            "schemas": {
+                "Frame": _subject(**_FRAME),
+                "Report": _envelope(),
+                "Line": _line(),
+                "Problem": _subject(error=_TEXT, hint=_TEXT, parameter=_TEXT),
+            },
         },
     }
 
@@ -83,7 +88,14 @@ def _subject(**fields: Json) -> Json:
     return {"type": "object", "properties": fields}
 
 
-_LIST: Json = {"type": "array", "items": {"type": "object"}}
+_FOR_PEOPLE: Json = {"type": "number", "description": "For people, never to be added up."}
+_HELD = dict.fromkeys(
+    (
+        *("cluster", "node", "gpu_uuid", "gi", "ci", "profile", "placement"),
+        *("holder_kind", "reason", "namespace", "pod", "pod_uid", "container"),
+    ),
+    _TEXT_OR_NULL,
+)
 _MODEL = _subject(
     model=_TEXT,
     model_source={
@@ -97,29 +109,75 @@ _MODEL = _subject(
     pods={"type": "integer"},
 )
 _IDLE = _subject(
-    **dict.fromkeys(("cluster", "node", "gpu_uuid", "gi", "ci", "profile", "placement"), _TEXT_OR_NULL),
-    **dict.fromkeys(("holder_kind", "reason", "namespace", "pod", "pod_uid", "container"), _TEXT_OR_NULL),
+    **_HELD,
     **dict.fromkeys(("gpu_model", "model", "model_source", "owner_kind", "owner_name"), _TEXT_OR_NULL),
     idle_since={
         "type": ["string", "null"],
         "format": "date-time",
         "description": "End of the last window with use, or start of the first; null if used to the end.",
     },
-    idle_since_or_earlier={"type": "boolean"},
+    idle_since_or_earlier={
+        "type": "boolean",
+        "description": "It was idle when the window began, so that it may be idle for longer.",
+    },
     idle_now={
         "type": "boolean",
         "description": "The latest complete window was watched and idle as a whole.",
     },
-    never_used={"type": "boolean"},
-    idle_ignored={"type": "boolean"},
-    pace_nanodollars_per_hour=_INTEGER,
-    pace_usd_per_hour={"type": "number"},
+    never_used={"type": "boolean", "description": "No use was seen in the whole window."},
+    idle_ignored={"type": "boolean", "description": "Its pod is annotated gpucost.dev/idle-ignore."},
+    pace_nanodollars_per_hour=_INTEGER | {"description": "What the idle time of the latest window costs."},
+    pace_usd_per_hour=_FOR_PEOPLE,
 )
+_CANNOT_TELL: Json = {
+    "type": "array",
+    "description": "Time of which nobody knows whether it was idle; it is in remainders or rows already.",
+    "items": _subject(
+        **_HELD | {"reason": _TEXT | {"description": "Why nobody knows."}},
+        gpu_model=_TEXT_OR_NULL,
+        unknown_ns=_INTEGER,
+        unknown_gpu_hours=_FOR_PEOPLE,
+        cost_unknown_nanodollars=_INTEGER,
+        cost_unknown_usd=_FOR_PEOPLE,
+    ),
+}
+_UNPRICED = _subject(
+    charged_ns=_INTEGER, gpu_hours=_FOR_PEOPLE, in_total={"const": True}, note={"const": UNPRICED_NOTE}
+)
+_QUARANTINED = _subject(
+    slices={"type": "integer"},
+    charged_ns=_INTEGER,
+    gpu_hours=_FOR_PEOPLE,
+    cost_nanodollars=_INTEGER,
+    cost_usd=_FOR_PEOPLE,
+    reasons={"type": "object", "description": "How many slices for each reason."},
+    in_total={"const": False},
+    note={"const": QUARANTINED_NOTE},
+)
+_EXACT: dict[str, str] = {
+    "reserved_ns": "Blocked by the holders, used or not.",
+    "used_ns": "In use, as measured.",
+    "idle_ns": "Charged and not in use.",
+    "unmeasured_ns": "Charged; nobody knows whether it was in use.",
+    "charged_ns": "used_ns + idle_ns + unmeasured_ns.",
+    "unpriced_ns": "The part of charged_ns without a price; it costs 0.",
+    "cost_nanodollars": "What charged_ns costs.",
+    "cost_used_nanodollars": "The part of it that was in use.",
+    "cost_idle_nanodollars": "The part of it that was not.",
+    "cost_unmeasured_nanodollars": "The part of it that nobody knows about.",
+    "cost_reserved_nanodollars": "What reserved_ns costs.",
+    "billed_ns": "What the basis bills.",
+    "billed_nanodollars": "What the basis bills.",
+}
 
 
 def _line() -> Json:
-    exact = dict.fromkeys(EXACT, _INTEGER)
-    people = {name: {"type": ["number", "null"]} for name in FOR_PEOPLE}
+    exact = {name: _INTEGER | {"description": _EXACT[name]} for name in EXACT}
+    people: Json = dict.fromkeys(FOR_PEOPLE, _FOR_PEOPLE)
+    people["efficiency"] = {
+        "type": ["number", "null"],
+        "description": "used_ns / charged_ns, 0 to 1; null where nothing was charged.",
+    }
     return _subject(
         **exact,
         **people,
@@ -128,53 +186,74 @@ def _line() -> Json:
         price_stale={"type": "boolean", "description": "A price older than 180 days is in it."},
         price_sources=_WORDS,
         price_date_oldest=_TEXT_OR_NULL,
-        flags=_WORDS,
+        flags=_WORDS | {"description": "What else is to be known of its slices."},
     )
 
 
 _FRAME: Json = {
-    "window": _subject(start=_TIME, end=_TIME),
-    "requested": _subject(window=_TEXT, start=_TIME, end=_TIME),
+    "window": _subject(start=_TIME, end=_TIME | {"description": "The first instant after it."}),
+    "requested": _subject(window=_TEXT | {"description": "As it was given."}, start=_TIME, end=_TIME),
     "cut_to_complete": {"type": "boolean", "description": "The answer ends before what was asked for."},
-    "window_seconds": {"type": ["number", "null"]},
-    "complete_through": {"type": ["string", "null"], "format": "date-time"},
-    "silent_nodes": {"type": "array", "items": _subject(cluster=_TEXT, node=_TEXT)},
+    "window_seconds": {"type": ["number", "null"], "description": "Length of the ledger's windows."},
+    "complete_through": {
+        "type": ["string", "null"],
+        "format": "date-time",
+        "description": "Every window before it is closed on every live node.",
+    },
+    "silent_nodes": {
+        "type": "array",
+        "description": "Nodes that were not heard for a while; complete_through does not wait for them.",
+        "items": _subject(cluster=_TEXT, node=_TEXT),
+    },
     "time_zone": _TEXT,
     "filter": _subject(cluster=_WORDS, namespace=_WORDS),
 }
 
 
+_LINE: Json = {"$ref": "#/components/schemas/Line"}
+_REMAINDERS: dict[str, str] = {
+    "unallocated": "What no container held.",
+    "unobserved": "What nobody can say who held it.",
+    "unattributed": "What was used by nobody that could be told.",
+    "host": "What processes outside of any container used.",
+    "not_idle": "What was not idle, or may be so unseen; in the report of idle GPUs only.",
+    "not_shown": "Rows that limit cut; only where it did.",
+}
+
+
+def _envelope() -> Json:
+    remainders = {name: _LINE | {"description": words} for name, words in _REMAINDERS.items()}
+    return _subject(
+        basis=_TEXT | {"description": "As it was read, for example blend:0.7."},
+        basis_version=_TEXT | {"description": "The version of the rules by which it was settled."},
+        currency={"const": "USD"},
+        rows_in_all={"type": "integer", "description": "Rows before limit cut them."},
+        remainders=_subject(**remainders, unpriced=_UNPRICED, quarantined=_QUARANTINED),
+        total=_LINE | {"description": "The sum of the rows and of the remainders that are lines."},
+    )
+
+
 def _report(summary: str, subject: Json, **beside: Json) -> Json:
-    line: Json = {"$ref": "#/components/schemas/Line"}
-    names = ("unallocated", "unobserved", "unattributed", "host", "not_idle", "not_shown")
-    remainders = dict.fromkeys(names, line) | {
-        "unpriced": {"type": "object", "description": UNPRICED_NOTE},
-        "quarantined": {"type": "object", "description": QUARANTINED_NOTE},
-    }
-    body = _FRAME | {
-        "basis": _TEXT,
-        "basis_version": _TEXT,
-        "currency": {"const": "USD"},
-        "rows": {"type": "array", "items": {"allOf": [subject, line]}},
-        "rows_in_all": {"type": "integer"},
-        "remainders": _subject(**remainders),
-        "total": line,
-        **beside,
-    }
+    rows: Json = {"type": "array", "items": {"allOf": [subject, _LINE]}}
     about = "Rows and remainders add up to total, exactly: the sum of all slices in window and filter."
-    return _get(summary, about, REPORT_PARAMETERS, body)
+    own = _subject(rows=rows, **beside)
+    return _get(summary, about, REPORT_PARAMETERS, [_named("Frame"), _named("Report"), own])
 
 
 def _slices() -> Json:
     slice_ = _subject(**(dict.fromkeys(COLUMNS, _TEXT_OR_NULL) | {"flags": _WORDS}))
-    body = _FRAME | {"slices": {"type": "array", "items": slice_}, "next_cursor": _TEXT_OR_NULL}
+    own = _subject(slices={"type": "array", "items": slice_}, next_cursor=_TEXT_OR_NULL)
     about = "Ordered by window, cluster, node, device and holder. The Link header leads to the next page."
-    return _get("The slices themselves", about, SLICE_PARAMETERS, body)
+    return _get("The slices themselves", about, SLICE_PARAMETERS, [_named("Frame"), own])
 
 
-def _get(summary: str, about: str, parameters: tuple[str, ...], body: Json) -> Json:
+def _named(schema: str) -> Json:
+    return {"$ref": f"#/components/schemas/{schema}"}
+
+
+def _get(summary: str, about: str, parameters: tuple[str, ...], body: list[Json]) -> Json:
     content = {
-        "application/json": {"schema": {"type": "object", "properties": body}},
+        "application/json": {"schema": {"allOf": body}},
         "text/csv": {"schema": _TEXT},
     }
     problem = {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}}

@@ -70,13 +70,14 @@ def test_a_process_of_a_known_container_is_its_own() -> None:
     assert directory.owner(process("u1", "id-u1-main"), [holder]) == holder
 
 
-def test_a_sidecar_works_for_the_holder_of_its_pod() -> None:
+def test_a_sidecar_that_holds_nothing_pays_for_its_own_use() -> None:
     directory = told(Directory(), 0, pod("u1", containers=("main", "sidecar")))
     holder, other = a_pod("web-0", "u1"), a_pod("a-neighbour", "u9")
-    assert directory.owner(process("u1", "id-u1-sidecar"), [other, holder]) == holder
+    assert directory.owner(process("u1", "id-u1-sidecar"), [other, holder]) == a_pod("web-0", "u1", "sidecar")
+    assert directory.owner(process("u1", "id-of-no-known-container"), [other, holder]) == holder
 
 
-def test_a_sidecar_of_another_incarnation_does_not() -> None:
+def test_a_sidecar_of_an_earlier_pod_of_the_name_is_its_own() -> None:
     directory = told(Directory(), 0, pod("u1", containers=("sidecar",)))
     stranger = directory.owner(process("u1", "id-u1-sidecar"), [a_pod("web-0", "u2")])
     assert stranger == a_pod("web-0", "u1", "sidecar")
