@@ -6,7 +6,7 @@ no loop holds it while it waits for the outside.
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -34,6 +34,9 @@ HOLDERS_PERIOD_S = 1.0
 
 CLOSING_PERIOD_S = 0.5
 
+_BLIND_LOOKS = 5
+"""Looks in a row in which no process was found, before that is called blindness."""
+
 
 class GpuSource(Protocol):
     """One GPU; ``read`` may block for ever where the driver hangs."""
@@ -56,6 +59,10 @@ class ProcessSource(Protocol):
 
     def identify(self, pid: int) -> ProcessIdentity | None:
         """Who a process is; None if that can not be found out."""
+        ...
+
+    def blindness(self, pids: Collection[int]) -> str | None:
+        """Why none of *pids*, which the driver names, can be found, in words; None if one can."""
         ...
 
 
@@ -118,12 +125,35 @@ class Complaint:
             self._reason = ""
 
 
+class Sight:
+    """Says when the host's processes can not be named at all; one that just ended is no sign of that."""
+
+    def __init__(self, room: Room, processes: ProcessSource) -> None:
+        self._complaint = Complaint(room, "host_processes")
+        self._processes = processes
+        self._blind_looks = 0
+
+    def look(self, pids: Collection[int]) -> None:
+        """The driver names *pids* as running now."""
+        blindness = self._processes.blindness(pids) if pids else None
+        if blindness is None:
+            self._blind_looks = 0
+            if pids:
+                self._complaint.works()
+            return
+        self._blind_looks += 1
+        if self._blind_looks >= _BLIND_LOOKS:
+            self._complaint.failing(f"{blindness}; use on shared GPUs stays unattributed")
+
+
 def watch_gpu(room: Room, gpu: Gpu, source: GpuSource, processes: ProcessSource) -> None:
     """Thread of one GPU: its readings, with its processes identified while they still live."""
-    complaint = Complaint(room, f"nvml:{gpu.uuid}")
+    complaint, sight = Complaint(room, f"nvml:{gpu.uuid}"), Sight(room, processes)
     while True:
         try:
-            _take(room, gpu, source.read(), processes)
+            reading = source.read()
+            _take(room, gpu, reading, processes)
+            sight.look({process.pid for process in reading.processes or ()})
         except Retry as trouble:
             complaint.failing(str(trouble))
         except Stop as trouble:

@@ -47,12 +47,12 @@ def usage(activity: Activity[Process], interval: Interval, holders: Holders) -> 
     parts, samples = _by_owner(activity, interval, holders)
     if holders.alone is not None:
         return _alone(holders.alone, device.busy_ns, parts, Usage(device.watched_ns, samples=device.samples))
+    if not device.busy_ns and not any(parts.values()):
+        return Usage(device.watched_ns, {}, "ring", device.samples)
     if samples:
         if (shortfall := device.busy_ns - sum(parts.values())) > 0:
             parts[UNATTRIBUTED] = parts.get(UNATTRIBUTED, 0) + shortfall
         return Usage(device.watched_ns, _scaled(parts, device.busy_ns), "ring_process", samples)
-    if not device.busy_ns:
-        return Usage(device.watched_ns, {}, "ring", device.samples)
     if held := {holder: held for holder, held in holders.memory.items() if held}:
         return Usage(device.watched_ns, _divided(device.busy_ns, held), "memory")
     if holders.containers:
