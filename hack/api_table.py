@@ -8,6 +8,7 @@ from typing import Any
 
 from aiohttp.web import RouteDef
 
+from generated_page import write_or_check
 from gpucost_aggregator.api import page_routes
 from gpucost_aggregator.api.openapi import description
 from gpucost_aggregator.ui.surroundings import STATE_PARAMETERS
@@ -200,16 +201,5 @@ def page() -> str:
     return "\n".join(parts)
 
 
-def main(arguments: list[str]) -> int:
-    text = page()
-    if "--check" not in arguments:
-        FILE.write_text(text, encoding="utf-8")
-        return 0
-    if FILE.exists() and FILE.read_text(encoding="utf-8") == text:
-        return 0
-    print("docs/api.md is not what the aggregator describes: run `make docs`", file=sys.stderr)
-    return 1
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(write_or_check(FILE, page(), sys.argv[1:]))

@@ -12,6 +12,7 @@ from gpucost.units import NS_PER_SECOND
 from prometheus_client import Metric, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from generated_page import write_or_check
 from gpucost_agent.metrics import Metrics as AgentMetrics
 from gpucost_aggregator.ingest.counts import Counts
 from gpucost_aggregator.ingest.writer import Writer
@@ -98,16 +99,5 @@ def page() -> str:
     )
 
 
-def main(arguments: list[str]) -> int:
-    text = page()
-    if "--check" not in arguments:
-        FILE.write_text(text, encoding="utf-8")
-        return 0
-    if FILE.exists() and FILE.read_text(encoding="utf-8") == text:
-        return 0
-    print("docs/metrics.md is not what the programs expose: run `make docs`", file=sys.stderr)
-    return 1
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(write_or_check(FILE, page(), sys.argv[1:]))

@@ -7,6 +7,8 @@ from pathlib import Path
 from gpucost.setting import Program
 from gpucost.settings_help import commands_table, settings_table
 
+from generated_page import write_or_check
+
 FILE = Path(__file__).resolve().parent.parent / "docs" / "settings.md"
 PROGRAMS = ("gpucost-agent", "gpucost-aggregator")
 
@@ -42,16 +44,5 @@ def page() -> str:
     return "\n".join(parts)
 
 
-def main(arguments: list[str]) -> int:
-    text = page()
-    if "--check" not in arguments:
-        FILE.write_text(text, encoding="utf-8")
-        return 0
-    if FILE.exists() and FILE.read_text(encoding="utf-8") == text:
-        return 0
-    print("docs/settings.md is not what the programs declare: run `make docs`", file=sys.stderr)
-    return 1
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(write_or_check(FILE, page(), sys.argv[1:]))
