@@ -25,6 +25,16 @@ An empty variable and a key without a value say nothing.
 Whatever is unknown, stands twice or has a value that is none stops the program with exit code 2
 and a message that names the place, what is wrong and what to write.
 Both programs can share one environment: each lets the other's variables pass.
+
+| exit code | means |
+| --- | --- |
+| 0 | ended as asked |
+| 1 | `check`: it would run, and something that it reads does not answer; else a bug, please report it |
+| 2 | a setting or the command line is wrong |
+| 3 | no driver |
+| 4 | no permission |
+| 5 | the store or spool is locked, of a newer version, or none |
+| 6 | a port is in use |
 """
 
 

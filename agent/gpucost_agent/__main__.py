@@ -4,12 +4,12 @@ import os
 import sys
 
 from gpucost import __version__
-from gpucost.settings_source import CHECK, VERSION
+from gpucost.settings_source import CHECK
 from gpucost.system_clock import SystemClock
 from gpucost.trouble import Stop
 
 from gpucost_agent import app, settings
-from gpucost_agent.check import check
+from gpucost_agent.check import EXIT_PARTLY, check
 
 
 def main() -> None:
@@ -23,20 +23,23 @@ def main() -> None:
 
 
 def _run(argv: list[str]) -> int:
-    if argv[:1] == [VERSION.name]:
+    command, values = settings.read(argv, os.environ)
+    if values is None:
         sys.stdout.write(f"gpucost-agent {__version__}\n")
         return 0
-    command, values = settings.read(argv, os.environ)
     if command == CHECK.name:
         return _check(values)
     return app.run(values)
 
 
 def _check(values: settings.Settings) -> int:
+    """What would stop the agent gives its own exit code; else 1 if something can not be read."""
     exit_code = 0
     for finding in check(values, app.load_prices(values), SystemClock()):
         sys.stdout.write(f"{finding}\n")
-        exit_code = exit_code or finding.exit_code
+        sys.stdout.flush()
+        if exit_code in (0, EXIT_PARTLY):
+            exit_code = finding.exit_code or exit_code
     return exit_code
 
 

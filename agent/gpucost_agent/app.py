@@ -172,7 +172,7 @@ def _bug(room: watching.Room, failure: threading.ExceptHookArgs) -> None:
 
 
 def _follow_cluster(settings: Settings, clock: Clock, stop: threading.Event) -> KubePods | None:
-    pods = open_kube_pods(KubeAccess(settings.kube_api, settings.node), clock)
+    pods = open_kube_pods(KubeAccess(settings.kube_api or "", settings.node), clock)
     if pods is not None:
         _start("kube-pods", pods.follow, stop)
     return pods

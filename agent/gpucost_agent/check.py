@@ -1,18 +1,22 @@
 """`gpucost-agent check`: what the agent can and can not read on this node, and why."""
 
-import os
+import socket
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 import grpc
+from gpucost import format as fmt
 from gpucost import tls
 from gpucost.clock import Clock
 from gpucost.prices import Prices, override_trouble
-from gpucost.trouble import EXIT_NO_DRIVER, EXIT_PERMISSION, Retry, Stop
+from gpucost.settings_source import HostPort
+from gpucost.trouble import EXIT_NO_DRIVER, EXIT_PERMISSION, EXIT_PORT, Retry, Stop
 
-from gpucost_agent.readings import ClusterReading, Gpu, HoldingReading
+from gpucost_agent.readings import ClusterReading, Gpu, HoldingReading, Node
 from gpucost_agent.settings import Settings
 from gpucost_agent.sources.device_ids import KnownGpus
 from gpucost_agent.sources.kube_pods import KubeAccess, open_kube_pods
@@ -21,164 +25,196 @@ from gpucost_agent.sources.pod_resources import NotPermitted, PodResources
 from gpucost_agent.sources.processes import Processes
 from gpucost_agent.watching import gpu_context_of
 
+EXIT_PARTLY = 1
+"""The agent would run, and something that it reads does not answer."""
+
 _WAIT_S = 5.0
+
+
+class State(StrEnum):
+    """How something stands; what the settings switch off is neither good nor bad."""
+
+    OK = "ok"
+    NO = "NO"
+    OFF = "--"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
     """
-    One thing that was tried: whether it works, and what follows.
+    One thing that was tried: how it stands, and what follows.
 
-    *exit_code* is not 0 where the agent could not run, or could not do what it is for.
+    *exit_code* is 0 where it works or is switched off, EXIT_PARTLY where the agent runs without it.
     """
 
     what: str
-    works: bool
+    state: State
     words: str
     exit_code: int = 0
 
     def __str__(self) -> str:
-        return f"{'ok' if self.works else 'NO':3} {self.what:14} {self.words}"
+        return f"{self.state:3} {self.what:14} {self.words}"
 
 
 def check(settings: Settings, prices: Prices, clock: Clock) -> Iterator[Finding]:
     """Everything that the agent reads, tried once; takes some seconds where something does not answer."""
     yield _spool(settings.spool_dir)
-    try:
-        driver = open_driver()
-        gpus = driver.gpus()
-    except Stop as trouble:
-        yield Finding("driver", False, str(trouble), trouble.exit_code)
-        return
-    except Retry as trouble:
-        yield Finding("driver", False, str(trouble), EXIT_NO_DRIVER)
-        return
-    yield Finding("driver", True, f"NVIDIA {driver.version()}, {len(gpus)} GPUs")
+    yield _metrics(settings.metrics_listen)
     processes = Processes(settings.proc_root, clock)
-    pids: set[int] = set()
-    for gpu in gpus:
-        reading = driver.reader(gpu, clock).read()
-        pids |= {process.pid for process in reading.processes or ()}
-        missing = f"; can not read: {', '.join(reading.troubles)}" if reading.troubles else ""
-        yield Finding(f"gpu {gpu.index}", not reading.troubles, f"{gpu.model} {gpu.uuid}{missing}")
+    gpus, pids, findings = _driver(clock)
+    yield from findings
     yield from _processes(processes, pids)
     yield _kubelet(settings, gpus, clock)
-    cluster = _cluster(settings, clock)
-    if isinstance(cluster, Finding):
-        yield cluster
-    else:
-        yield Finding(
-            "kube-api", True, f"{len(cluster.pods)} pods on this node, cluster {cluster.cluster_uid}"
-        )
-    yield from _prices(
-        settings, prices, gpus, cluster if isinstance(cluster, ClusterReading) else None, clock
-    )
+    node, findings = _cluster(settings, clock)
+    yield from findings
+    yield from _prices(settings, prices, gpus, node, clock)
     yield _aggregator(settings)
+
+
+def _ok(what: str, words: str) -> Finding:
+    return Finding(what, State.OK, words)
+
+
+def _no(what: str, words: str, exit_code: int = EXIT_PARTLY) -> Finding:
+    return Finding(what, State.NO, words, exit_code)
 
 
 def _spool(folder: Path) -> Finding:
     where = next((parent for parent in (folder, *folder.parents) if parent.exists()), folder)
-    if where.is_dir() and os.access(where, os.W_OK | os.X_OK):
-        return Finding("spool-dir", True, f"{folder} can be written")
-    return Finding(
-        "spool-dir",
-        False,
-        f"{folder} can not be written: give a folder that this user may write",
-        EXIT_PERMISSION,
-    )
+    try:
+        with tempfile.TemporaryFile(dir=where):
+            return _ok("spool-dir", f"{folder} can be written")
+    except OSError as error:
+        words = f"{folder} can not be written ({error.strerror}): give a folder that this user may write"
+        return _no("spool-dir", words, EXIT_PERMISSION)
+
+
+def _metrics(listen: HostPort) -> Finding:
+    try:
+        with socket.create_server((listen.host, listen.port)):
+            return _ok("metrics-listen", f"{listen} is free")
+    except OSError as error:
+        return _no("metrics-listen", f"{listen}: {error.strerror} (a running agent's own?)", EXIT_PORT)
+
+
+def _driver(clock: Clock) -> tuple[tuple[Gpu, ...], set[int], list[Finding]]:
+    """The GPUs, the processes that the driver names, and how both were found."""
+    try:
+        driver = open_driver()
+        gpus = driver.gpus()
+    except Stop as trouble:
+        return (), set(), [_no("driver", str(trouble), trouble.exit_code)]
+    except Retry as trouble:
+        return (), set(), [_no("driver", str(trouble), EXIT_NO_DRIVER)]
+    findings = [_ok("driver", f"NVIDIA {driver.version()}, {len(gpus)} GPUs")]
+    pids: set[int] = set()
+    for gpu in gpus:
+        reading = driver.reader(gpu, clock).read()
+        pids |= {process.pid for process in reading.processes or ()}
+        what, words = f"gpu {gpu.index}", f"{gpu.model} {gpu.uuid}"
+        if reading.troubles:
+            findings.append(_no(what, f"{words}; can not read: {', '.join(reading.troubles)}"))
+        else:
+            findings.append(_ok(what, words))
+    return gpus, pids, findings
 
 
 def _processes(processes: Processes, pids: set[int]) -> Iterator[Finding]:
     try:
-        yield Finding("boot", True, f"boot {processes.boot().boot_id}")
+        yield _ok("boot", f"boot {processes.boot().boot_id}")
     except Retry as trouble:
-        yield Finding("boot", False, f"{trouble}; the life of the GPUs begins at the agent's first look")
+        yield _no("boot", f"{trouble}; the life of the GPUs begins at the agent's first look")
     blindness = processes.blindness(pids)
     if blindness is None:
-        yield Finding("host processes", True, "processes can be found in their containers")
+        yield _ok("host processes", "processes can be found in their containers")
     else:
-        yield Finding(
-            "host processes",
-            False,
-            f"{blindness}; use on shared GPUs stays unattributed, charging is still exact",
-        )
+        words = f"{blindness}; use on shared GPUs stays unattributed, charging is still exact"
+        yield _no("host processes", words)
 
 
 def _kubelet(settings: Settings, gpus: tuple[Gpu, ...], clock: Clock) -> Finding:
     known = KnownGpus(gpus)
     source = PodResources(settings.pod_resources_socket, lambda: known, clock)
     try:
-        answer = source.read()
+        return _ok("kubelet", _held(source.read()))
     except NotPermitted as trouble:
-        return Finding("kubelet", False, f"{trouble}; every GPU is unobserved", EXIT_PERMISSION)
+        return _no("kubelet", f"{trouble}; every GPU is unobserved", EXIT_PERMISSION)
     except Retry as trouble:
-        return Finding("kubelet", False, f"{trouble}; every GPU is unobserved until it answers")
+        return _no("kubelet", f"{trouble}; every GPU is unobserved until it answers")
     finally:
         source.close()
-    return Finding("kubelet", True, _held(answer))
 
 
 def _held(answer: HoldingReading) -> str:
     ids = [device for allocation in answer.allocations for device in allocation.devices]
+    holders = sum(1 for allocation in answer.allocations if allocation.devices)
     unmapped = sorted(device.raw for device in ids if device.device is None)
-    words = (
-        f"{len(ids)} device ids held by {sum(1 for each in answer.allocations if each.devices)} containers"
-    )
+    words = f"{len(ids)} device ids held by {holders} containers"
     return f"{words}; of no known device: {', '.join(unmapped)}" if unmapped else words
 
 
-def _cluster(settings: Settings, clock: Clock) -> ClusterReading | Finding:
+def _cluster(settings: Settings, clock: Clock) -> tuple[Node | None, list[Finding]]:
+    """The node's object, and how the API server was found."""
+    lost = "no labels, owners and pod UIDs, and no node labels to price by"
+    if settings.kube_api is None:
+        return None, [Finding("kube-api", State.OFF, f"switched off by --kube-api none: {lost}")]
     try:
         pods = open_kube_pods(KubeAccess(settings.kube_api, settings.node), clock)
     except Stop as trouble:
-        return Finding("kube-api", False, str(trouble), trouble.exit_code)
-    lost = "no labels, owners and pod UIDs, and no node labels to price by"
+        return None, [_no("kube-api", str(trouble), trouble.exit_code)]
     if pods is None:
-        return Finding("kube-api", False, f"switched off by --kube-api: {lost}")
+        return None, []
     stop = threading.Event()
     threading.Thread(target=pods.follow, args=(stop,), daemon=True).start()
     latest = _until(pods.latest)
     stop.set()
     if latest is None:
-        return Finding("kube-api", False, f"{pods.trouble or 'no answer yet'}: {lost}")
-    return latest
+        return None, [_no("kube-api", f"{pods.trouble or 'no answer yet'}: {lost}")]
+    if latest.node is None:
+        words = f"{pods.trouble or 'the node was not found'}: give --node as `kubectl get nodes` shows it"
+        return None, [_no("kube-api", words)]
+    words = f"{len(latest.pods)} pods on node {latest.node.name}, cluster {latest.cluster_uid or 'unknown'}"
+    return latest.node, [_ok("kube-api", words)]
 
 
 def _prices(
-    settings: Settings, prices: Prices, gpus: tuple[Gpu, ...], cluster: ClusterReading | None, clock: Clock
+    settings: Settings, prices: Prices, gpus: tuple[Gpu, ...], node: Node | None, clock: Clock
 ) -> Iterator[Finding]:
-    node = cluster.node if cluster is not None else None
     for gpu in gpus:
+        what = f"price of gpu {gpu.index}"
         context = gpu_context_of(settings.cluster, gpu, gpus, node)
         if trouble := override_trouble(context):
-            yield Finding(f"price of gpu {gpu.index}", False, trouble)
+            yield _no(what, trouble)
         price = prices.quote(context, gpu.uuid, clock.now().wall_ns)
         if price.nanodollars_per_hour is None:
-            yield Finding(
-                f"price of gpu {gpu.index}",
-                False,
-                "none: its time is counted and costs nothing; write a rule into --price-book",
-            )
+            yield _no(what, "none: its time is counted and costs nothing; write a rule into --price-book")
         else:
-            words = f"{price.nanodollars_per_hour} nano-dollars an hour, {price.source} {price.date}"
-            yield Finding(f"price of gpu {gpu.index}", True, words.rstrip())
+            words = f"{fmt.money(price.nanodollars_per_hour, 4)} an hour, by {price.source} {price.date}"
+            yield _ok(what, words.rstrip())
 
 
 def _aggregator(settings: Settings) -> Finding:
-    if settings.aggregator is None:
-        return Finding("aggregator", False, "--aggregator names none: windows wait in the spool")
-    target, own = str(settings.aggregator), settings.tls
+    address = settings.aggregator
+    if address is None:
+        return Finding("aggregator", State.OFF, "--aggregator names none: windows wait in the spool")
+    wait = "windows wait in the spool"
+    try:
+        socket.create_connection((address.host, address.port), timeout=_WAIT_S).close()
+    except OSError as error:
+        return _no("aggregator", f"{address}: {error.strerror or error}: {wait}")
+    own = settings.tls
     credentials = tls.channel_credentials(own.ca, own.cert, own.key) if own.wanted else None
-    with (
-        grpc.secure_channel(target, credentials) if credentials else grpc.insecure_channel(target) as channel
-    ):
+    target = str(address)
+    channel = grpc.secure_channel(target, credentials) if credentials else grpc.insecure_channel(target)
+    with channel:
         try:
             grpc.channel_ready_future(channel).result(timeout=_WAIT_S)
         except grpc.FutureTimeoutError:
-            return Finding(
-                "aggregator", False, f"{settings.aggregator} does not answer: windows wait in the spool"
-            )
-    return Finding("aggregator", True, f"{settings.aggregator} answers")
+            words = f"{address} answers, and not as the aggregator's gRPC port would: look at port and TLS; {wait}"
+            return _no("aggregator", words)
+    return _ok(
+        "aggregator", f"{address} answers; whether it takes this agent's windows, the agent's log tells"
+    )
 
 
 def _until(ask: Callable[[], ClusterReading | None]) -> ClusterReading | None:

@@ -10,6 +10,7 @@ from gpucost.settings_source import (
     RUN,
     VERSION,
     HostPort,
+    Loaded,
     Program,
     Setting,
     boolean,
@@ -34,9 +35,9 @@ def _window_seconds(value: str) -> int:
 
 
 def _kube_api(value: str) -> str:
-    if value in ("", "in-cluster") or value.startswith(("http://", "https://")):
+    if value in ("in-cluster", "none", "") or value.startswith(("http://", "https://")):
         return value
-    raise ValueError(f"{value!r} is no API server: write in-cluster, a URL, or nothing to do without")
+    raise ValueError(f"{value!r} is no API server: write in-cluster, a URL, or none to do without")
 
 
 CLUSTER = Setting(
@@ -109,7 +110,7 @@ KUBE_API = Setting(
     "kube-api",
     _kube_api,
     "in-cluster",
-    "The Kubernetes API for this node's own pods and labels: in-cluster, a URL, or nothing to do without.",
+    "The Kubernetes API for this node's own pods and labels: in-cluster, a URL, or none to do without.",
 )
 METRICS_LISTEN = Setting(
     "metrics-listen",
@@ -189,21 +190,25 @@ class Settings:
     pod_resources_socket: Path
     proc_root: Path
     host_root: Path
-    kube_api: str
+    kube_api: str | None
     metrics_listen: HostPort
     kubelet_grace_ns: int
     log_format: str
     log_level: str
 
 
-def read(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[str, Settings]:
+def read(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[str, Settings | None]:
     """
-    The command and the settings.
+    The command and the settings; None for ``version``, which needs none.
 
     Raises:
         Stop: A setting is unknown, wrong, or contradicts another one (exit code 2).
     """
     loaded = load(PROGRAM, argv, environ)
+    return loaded.command, None if loaded.command == VERSION.name else _validated(loaded)
+
+
+def _validated(loaded: Loaded) -> Settings:
     tls = Tls(loaded.value(TLS_CA), loaded.value(TLS_CERT), loaded.value(TLS_KEY))
     aggregator = loaded.value(AGGREGATOR)
     insecure = loaded.value(INSECURE)
@@ -219,7 +224,7 @@ def read(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[str, Settings
             " give --tls-ca, or --insecure if that is meant",
             EXIT_SETTINGS,
         )
-    settings = Settings(
+    return Settings(
         cluster=loaded.value(CLUSTER),
         node=loaded.value(NODE) or socket.gethostname(),
         window_ns=loaded.value(WINDOW_SECONDS) * NS_PER_SECOND,
@@ -231,10 +236,9 @@ def read(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[str, Settings
         pod_resources_socket=loaded.value(POD_RESOURCES_SOCKET),
         proc_root=loaded.value(PROC_ROOT),
         host_root=loaded.value(HOST_ROOT),
-        kube_api=loaded.value(KUBE_API),
+        kube_api=None if loaded.value(KUBE_API) in ("", "none") else loaded.value(KUBE_API),
         metrics_listen=loaded.value(METRICS_LISTEN),
         kubelet_grace_ns=loaded.value(KUBELET_GRACE_SECONDS) * NS_PER_SECOND,
         log_format=loaded.value(LOG_FORMAT),
         log_level=loaded.value(LOG_LEVEL),
     )
-    return loaded.command, settings

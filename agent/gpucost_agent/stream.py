@@ -89,13 +89,13 @@ class Stream:
         failures = 0
         while not self.drained.is_set():
             session = _Session(self)
+            trouble: Exception | None = None
             try:
                 session.run()
             except (grpc.RpcError, Retry) as error:
-                self.listener.disconnected(_words(error))
-            else:
-                self.listener.disconnected("ended by the aggregator")
-            failures = 0 if session.welcomed.is_set() else failures + 1
+                trouble = error
+            self.listener.disconnected(_words(trouble) if trouble else "ended by the aggregator")
+            failures = failures_in_a_row(failures, session.welcomed.is_set(), trouble)
             self._back_off(failures)
 
     def _back_off(self, failures: int) -> None:
@@ -106,6 +106,13 @@ class Stream:
             return
         # An agent that ends has half a minute, so it tries at a steady pace.
         self.drained.wait(_DRAINING_PAUSE_S)
+
+
+def failures_in_a_row(before: int, welcomed: bool, trouble: Exception | None) -> int:
+    """How often no stream lasted; the pause before the next one grows with it."""
+    # Fenced off by another agent of the same name: the two would take the stream from each other for ever.
+    fenced = isinstance(trouble, grpc.Call) and trouble.code() is grpc.StatusCode.ABORTED
+    return 0 if welcomed and not fenced else before + 1
 
 
 class _Session:

@@ -27,8 +27,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if command == "check":
             from gpucost_aggregator.checking import check  # noqa: PLC0415  # `version` and usage need no database
 
-            lines, code = check(settings)
-            sys.stdout.writelines(f"{line}\n" for line in lines)
+            code = 0
+            for finding in check(settings):
+                sys.stdout.write(f"{finding}\n")
+                code = code or finding.exit_code
             return code
         from gpucost_aggregator.app import run  # noqa: PLC0415  # as above
 

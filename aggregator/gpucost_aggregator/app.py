@@ -87,6 +87,7 @@ async def serving(settings: Settings) -> AsyncIterator[Serving]:
     """
     log = logger("gpucost-aggregator")
     clock, counts = SystemClock(), Counts()
+    credentials = _before_the_store(settings)
     async with AsyncExitStack() as stack:
         store = DuckDBStore(settings.data_dir, StoreOptions(settings.memory_limit_bytes, settings.threads))
         stack.callback(store.close)
@@ -108,7 +109,9 @@ async def serving(settings: Settings) -> AsyncIterator[Serving]:
         writing = asyncio.create_task(writer.run())
         stack.push_async_callback(_end_writer, writer, writing)
         service = CostStreamService(IngestParts(store, readers, writer, clock, counts, log))
-        grpc_at = await stack.enter_async_context(_streams(service, writer, settings))
+        grpc_at = await stack.enter_async_context(
+            _streams(service, writer, settings.grpc_listen, credentials)
+        )
         is_serving.set()
         stack.callback(is_serving.clear)
         identity = store.identity()
@@ -117,6 +120,22 @@ async def serving(settings: Settings) -> AsyncIterator[Serving]:
         )
         yield Serving(grpc_at, http, writing)
         log.info("stopping")
+
+
+def _before_the_store(settings: Settings) -> grpc.ServerCredentials | None:
+    """
+    What the streams are encrypted with; and the ports are free.
+
+    A start that comes to nothing leaves nothing behind, so this is looked at before a store is made.
+    """
+    tls = settings.tls
+    credentials = (
+        None if tls is None else server_credentials(tls.ca, tls.cert, tls.key, _log_refused_certificate)
+    )
+    # gRPC tells only that it could not bind; this tells why.
+    try_port(GRPC_LISTEN.flag, settings.grpc_listen)
+    try_port(HTTP_LISTEN.flag, settings.http_listen)
+    return credentials
 
 
 def _readiness(is_serving: asyncio.Event) -> Callable[[], tuple[bool, str]]:
@@ -144,19 +163,25 @@ async def _http(web_app: web.Application, address: HostPort) -> AsyncIterator[Ho
 
 
 @asynccontextmanager
-async def _streams(service: CostStreamService, writer: Writer, settings: Settings) -> AsyncIterator[HostPort]:
+async def _streams(
+    service: CostStreamService,
+    writer: Writer,
+    address: HostPort,
+    credentials: grpc.ServerCredentials | None,
+) -> AsyncIterator[HostPort]:
     server = grpc.aio.server(options=_GRPC_OPTIONS)
     stream_pb2_grpc.add_CostStreamServicer_to_server(service, server)  # type: ignore[no-untyped-call]  # generated
-    address, tls = settings.grpc_listen, settings.tls
-    # gRPC tells only that it could not bind; this tells why.
-    try_port(GRPC_LISTEN.flag, address)
     place = str(HostPort(address.host or "::", address.port))
-    if tls is None:
-        port = server.add_insecure_port(place)
-    else:
-        port = server.add_secure_port(
-            place, server_credentials(tls.ca, tls.cert, tls.key, _log_refused_certificate)
+    try:
+        port = (
+            server.add_insecure_port(place)
+            if credentials is None
+            else server.add_secure_port(place, credentials)
         )
+    except RuntimeError:
+        # Somebody took it since it was tried.
+        try_port(GRPC_LISTEN.flag, address)
+        raise
     await server.start()
     try:
         yield HostPort(address.host, port)

@@ -1,34 +1,47 @@
 """The command `check`: what `run` would do, and what would keep it from it. Changes nothing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from gpucost.settings_source import HostPort
 from gpucost.tls import read_pems
 from gpucost.trouble import Stop
 
 from gpucost_aggregator.ports import try_port
-from gpucost_aggregator.settings import GRPC_LISTEN, HTTP_LISTEN, Settings
+from gpucost_aggregator.settings import DATA_DIR, GRPC_LISTEN, HTTP_LISTEN, Settings
 from gpucost_aggregator.store.duckdb_opening import StoreOptions, look_at_store
 
 
-def check(settings: Settings) -> tuple[list[str], int]:
-    """One line a thing that was tried, and the exit code of the first that would not work; 0 if all would."""
-    lines, code = [], 0
-    for subject, attempt in _attempts(settings).items():
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was tried: whether it works, and what follows. *exit_code* is not 0 where `run` would end."""
+
+    what: str
+    works: bool
+    words: str
+    exit_code: int = 0
+
+    def __str__(self) -> str:
+        return f"{'ok' if self.works else 'NO':3} {self.what:14} {self.words}"
+
+
+def check(settings: Settings) -> Iterator[Finding]:
+    """Everything that a start needs, in the order in which it is needed, tried once."""
+    for what, attempt in _attempts(settings).items():
         try:
-            lines.append(f"{subject}: {attempt()}")
+            yield Finding(what, True, attempt())
         except Stop as trouble:
-            lines.append(f"{subject}: NOT OK: {trouble}")
-            code = code or trouble.exit_code
-    return lines, code
+            yield Finding(what, False, str(trouble), trouble.exit_code)
 
 
 def _attempts(settings: Settings) -> dict[str, Callable[[], str]]:
     return {
-        "store": lambda: _store(settings),
-        "TLS": lambda: _tls(settings),
-        "gRPC": lambda: _listen(GRPC_LISTEN.flag, settings.grpc_listen, encrypted=settings.tls is not None),
-        "HTTP": lambda: _listen(HTTP_LISTEN.flag, settings.http_listen, encrypted=False),
+        "tls": lambda: _tls(settings),
+        GRPC_LISTEN.name: lambda: _listen(
+            GRPC_LISTEN.flag, settings.grpc_listen, encrypted=settings.tls is not None
+        ),
+        HTTP_LISTEN.name: lambda: _listen(HTTP_LISTEN.flag, settings.http_listen, encrypted=False),
+        DATA_DIR.name: lambda: _store(settings),
     }
 
 

@@ -22,8 +22,9 @@ from gpucost.settings_source import (
 DATA_DIR = Setting[Path](
     "data-dir",
     path,
-    Path("/var/lib/gpucost"),
-    "Folder of the store; one aggregator writes it. The default is where a service keeps its state.",
+    Path("/var/lib/gpucost-aggregator"),
+    "Folder of the store; one aggregator writes it. The default is where a service keeps its state, "
+    "beside the spool of an agent on the same machine.",
 )
 GRPC_LISTEN = Setting[HostPort](
     "grpc-listen",
@@ -103,6 +104,9 @@ PROGRAM = Program(
 
 _LEAST_MEMORY = 64 << 20
 
+_SAME_HOSTS = {"0.0.0.0": "", "::": "", "localhost": "127.0.0.1"}  # noqa: S104  # compared, never bound
+"""Other spellings of every interface, and of loopback."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tls:
@@ -138,6 +142,12 @@ def read_settings(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[str,
     value = loaded.value
     if value(MEMORY_LIMIT) < _LEAST_MEMORY:
         raise loaded.stop(MEMORY_LIMIT.name, "too little to open a store: write 64MiB or more")
+    if ports_meet(value(GRPC_LISTEN), value(HTTP_LISTEN)):
+        grpc, http = value(GRPC_LISTEN), value(HTTP_LISTEN)
+        how = "are the same" if grpc == http else "have a port in common"
+        raise loaded.stop(
+            HTTP_LISTEN.name, f"{http} and {GRPC_LISTEN.flag} {grpc} {how}: give each its own port"
+        )
     return loaded.command, Settings(
         data_dir=value(DATA_DIR),
         grpc_listen=value(GRPC_LISTEN),
@@ -148,6 +158,12 @@ def read_settings(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[str,
         log_format=value(LOG_FORMAT),
         log_level=value(LOG_LEVEL),
     )
+
+
+def ports_meet(one: HostPort, other: HostPort) -> bool:
+    """Whether nobody could listen on both: one port, and one host, or every interface at one of them."""
+    hosts = {_SAME_HOSTS.get(each.host, each.host) for each in (one, other)}
+    return one.port == other.port != 0 and (len(hosts) == 1 or "" in hosts)
 
 
 def _tls(loaded: Loaded) -> Tls | None:

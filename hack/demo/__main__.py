@@ -9,7 +9,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 
-from demo import proof
+from demo import preflight, proof
 from demo.audit import price_list, recording, scenario
 from demo.audit.answers import Aggregator, Answers, NoAnswer
 from demo.audit.books import Auditor, Verdict
@@ -32,7 +32,11 @@ _LATEST_S = 60
 
 
 class Interrupted(Exception):
-    """Ctrl-C, or a polite request to end."""
+    """Ctrl-C, or a polite request to end; *exit_code* is what a shell expects of who obeys."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.exit_code = 128 + number
 
 
 @dataclass
@@ -50,27 +54,40 @@ class Demo:
     def run(self) -> int:
         """The exit status."""
         self.stage = Stage(self.wish)
-        print(f"seed {self.wish.seed}, inputs {proof.inputs_sha256(self.wish)[:16]}", flush=True)
-        failed = True
+        status = 1
         try:
-            self.stage.start()
-            self.screen = Screen(self.stage.base)
-            self.screen.say(f"started; the first window comes in half a minute. Page: {self.stage.base}/")
+            print(f"seed {self.wish.seed}, inputs {proof.inputs_sha256(self.wish)[:16]}", flush=True)
+            self._start()
             self._watch()
-            failed = not self._prove()
-        except Interrupted:
-            # Somebody looked and left: what was compared so far is what counts.
-            failed = not self._prove()
+            status = self._prove()
+        except Interrupted as end:
+            status = self._leave(end)
         except Trouble as trouble:
-            print(trouble, file=sys.stderr)
-            self._prove(str(trouble))
+            status = self._prove(trouble)
         finally:
+            _take_no_more_signals()
             self.stage.stop()
-            if failed:
+            if status == 1:
                 print(f"logs are in {self.stage.folder}", file=sys.stderr)
             else:
                 shutil.rmtree(self.stage.folder, ignore_errors=True)
-        return 1 if failed else 0
+        return status
+
+    def _start(self) -> None:
+        self.stage.start()
+        self.screen = Screen(self.stage.base, self.stage.notice)
+        if self.stage.notice:
+            self.screen.say(self.stage.notice)
+        self.screen.say(f"started; the first window comes in half a minute. Page: {self.stage.base}/")
+
+    def _leave(self, end: Interrupted) -> int:
+        """Somebody looked and left: what was compared so far is what counts."""
+        if self.verdict is not None:
+            return self._prove()
+        print("ended before the first window was closed", flush=True)
+        if self.wish.seconds is not None:
+            self._prove()
+        return end.exit_code
 
     def _watch(self) -> None:
         play = scenario.read(self.wish.scenario.read_text(encoding="utf-8"), self.stage.facts)
@@ -132,26 +149,29 @@ class Demo:
             self.first_report = round(time.time() - self.began, 1)
         self.screen.show(self.verdict, answers.reports, self.stage.happened)
 
-    def _prove(self, trouble: str = "") -> bool:
-        clusters = len(self.stage.clusters)
-        happened = tuple(self.stage.happened)
-        run = proof.Run(self.wish, clusters, time.time() - self.began, self.first_report, happened, trouble)
+    def _prove(self, trouble: Trouble | None = None) -> int:
+        """Write the proof, and say what it says; 0 if it holds, else 1."""
+        run = proof.Run(
+            self.wish,
+            len(self.stage.clusters),
+            time.time() - self.began,
+            self.first_report,
+            tuple(self.stage.happened),
+            str(trouble or ""),
+        )
         figures = proof.proof(run, self.verdict)
         proof.write(figures, self.wish.proof)
         if self.answers is not None:
             self._keep(self.answers)
-            print("\n".join(["", *picture(self.answers.reports)]))
-        print(
-            "\n".join(["", *table(["figure", "value"], [(k, str(v)) for k, v in figures["figures"].items()])])
-        )
-        for words in figures["findings"]:
-            print(f"  {words}")
-        print(sentence(self.verdict) if self.verdict else "WRONG: nothing was compared")
-        print(
-            f"seed {self.wish.seed}; {'passed' if figures['passed'] else 'FAILED'}; {self.wish.proof}",
-            flush=True,
-        )
-        return bool(figures["passed"])
+            notice = [self.stage.notice] if self.stage.notice else []
+            print("\n".join(["", *notice, *picture(self.answers.reports), ""]))
+        if self.verdict is not None:
+            print("\n".join(table(["figure", "value"], [(k, str(v)) for k, v in figures["figures"].items()])))
+        for words in [*figures["findings"], *conclusion(self.verdict, trouble)]:
+            print(words)
+        word = "passed" if figures["passed"] else "FAILED"
+        print(f"seed {self.wish.seed}; {word}; {self.wish.proof}", flush=True)
+        return 0 if figures["passed"] else 1
 
     def _keep(self, answers: Answers) -> None:
         """Write down everything that the check read, so that it can be done again without the programs."""
@@ -160,23 +180,39 @@ class Demo:
         recording.write(Recording(self.stage.facts, self.stage.stories, answers), self.wish.keep)
 
 
+def conclusion(verdict: Verdict | None, trouble: Trouble | None) -> list[str]:
+    """The verdict in a line; of a run that could not go on the reason, and the last words of who ended it."""
+    if trouble is None:
+        return [sentence(verdict)] if verdict else []
+    last_words = [f"  {line}" for line in trouble.last_words]
+    until_then = [f"until then {sentence(verdict)}"] if verdict else []
+    return [f"FAILED: {trouble.reason}", *last_words, *until_then]
+
+
 def main() -> int:
     """The exit status."""
     began = float(os.environ.get("DEMO_BEGAN") or time.time())
-    try:
-        wish = here()
-    except WrongWish as trouble:
-        print(trouble, file=sys.stderr)
-        return 2
 
-    def leave(*_: object) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
-        raise Interrupted
+    def leave(number: int, _: object) -> None:
+        _take_no_more_signals()
+        raise Interrupted(number)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, leave)
-    return Demo(wish, began).run()
+    try:
+        wish = here()
+        preflight.check(wish)
+        return Demo(wish, began).run()
+    except WrongWish as trouble:
+        print(trouble, file=sys.stderr)
+        return 2
+    except Interrupted as end:
+        return end.exit_code
+
+
+def _take_no_more_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 if __name__ == "__main__":

@@ -10,16 +10,17 @@ from demo.audit.answers import clock
 from demo.audit.books import Verdict
 
 _ROWS = 12
+_COLUMNS = 100
 _NS_PER_MINUTE = 60 * 10**9
 
 
-def table(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> list[str]:
-    """Columns as wide as their widest text; the first is aligned left, the others right."""
+def table(heads: Sequence[str], lines: Iterable[Sequence[str]], names: int = 1) -> list[str]:
+    """Columns as wide as their widest text; the first *names* are aligned left, the others right."""
     rows = [list(heads), *(list(line) for line in lines)]
     widths = [max(len(row[place]) for row in rows) for place in range(len(heads))]
     return [
         "  " + "  ".join(
-            text.ljust(width) if place == 0 else text.rjust(width)
+            text.ljust(width) if place < names else text.rjust(width)
             for place, (text, width) in enumerate(zip(row, widths, strict=True))
         )
         for row in rows
@@ -29,8 +30,9 @@ def table(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> list[str]:
 class Screen:
     """Draws itself anew on a terminal; elsewhere it writes a line a look."""
 
-    def __init__(self, page: str) -> None:
+    def __init__(self, page: str, notice: str = "") -> None:
         self._page = page
+        self._notice = notice
         self._is_terminal = sys.stdout.isatty()
 
     def say(self, words: str) -> None:
@@ -44,6 +46,7 @@ class Screen:
             return
         lines = [
             f"\x1b[H\x1b[Jgpucost demo, complete through {clock(verdict.through_ns)} UTC.  Page: {self._page}/",
+            *([self._notice] if self._notice else []),
             "",
         ]
         lines += picture(reports)
@@ -73,10 +76,7 @@ def picture(reports: Mapping[str, dict[str, Any]]) -> list[str]:
             + [("total", *_amounts(spaces["total"]))],
         ),
         "",
-        *table(
-            ["MODEL", "USD", "GPU minutes", "used"],
-            [(row["model"], *_amounts(row)) for row in models["rows"][:_ROWS]],
-        ),
+        *_models(models["rows"][:_ROWS]),
         "",
         *table(
             ["IDLE GPU", "USD of it idle", "held by"],
@@ -90,6 +90,19 @@ def picture(reports: Mapping[str, dict[str, Any]]) -> list[str]:
             ],
         ),
     ]
+
+
+def _models(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """With where each name comes from, unless that makes lines too long."""
+    heads = ["USD", "GPU minutes", "used"]
+    full = table(
+        ["MODEL", "named by", *heads],
+        [(row["model"], row["model_source"] or "-", *_amounts(row)) for row in rows],
+        names=2,
+    )
+    if max(map(len, full)) <= _COLUMNS:
+        return full
+    return table(["MODEL", *heads], [(row["model"], *_amounts(row)) for row in rows])
 
 
 def usd(nanodollars: int) -> str:

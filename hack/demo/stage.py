@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from demo.audit.story import NodeStory, Span
-from demo.child import Child, Trouble
-from demo.wish import ROOT, Wish
+from demo.child import Child, Trouble, programs_environ
+from demo.wish import Wish
 
 RESTART_S = 2.0
 """What was killed stays away for so long, as in a cluster."""
@@ -46,12 +46,7 @@ class Stage:
         self._outside: list[Child] = []
         self._agents: dict[tuple[str, str], Child] = {}
         self._again: dict[str, float] = {}
-        self._environ = dict(os.environ) | {
-            "PYTHONPATH": ":".join(str(ROOT / part) for part in ("proto", "agent", "aggregator", "hack")),
-            "PYTHONUNBUFFERED": "1",
-        }
-        for name in [name for name in self._environ if name.startswith("GPUCOST_")]:
-            del self._environ[name]
+        self._environ = programs_environ()
         self._grpc = self._http = 0
         self._aggregator = self._new_aggregator(PAGE_PORT if is_free(PAGE_PORT) else free_port())
 
@@ -60,6 +55,13 @@ class Stage:
         """Where the page and the reports are."""
         return f"http://127.0.0.1:{self._http}"
 
+    @property
+    def notice(self) -> str:
+        """What a reader of the README has to know: its addresses are somebody else's."""
+        if self._http == PAGE_PORT:
+            return ""
+        return f"{PAGE_PORT} is in use; this demo's page is at {self.base}/"
+
     def start(self) -> None:
         """
         Start everything.
@@ -67,10 +69,6 @@ class Stage:
         Raises:
             Trouble: Something does not start.
         """
-        if not (self.wish.library / "libnvidia-ml.so.1").exists():
-            raise Trouble(
-                f"the simulated driver is not built: make library, or set NVML_LIBRARY_DIR ({self.wish.library})"
-            )
         self._aggregator.start()
         self._start_outside()
         if not self._is_aggregator_up():
@@ -121,12 +119,16 @@ class Stage:
         """Take a node's kubelet away, or bring it back."""
         cluster, node = key
         command = {"do": "kubelet_start" if is_there else "kubelet_stop", "node": node}
-        with socket.socket(socket.AF_UNIX) as control:
-            control.settimeout(20)
-            control.connect(self.clusters[cluster]["control"])
-            began = time.time_ns()
-            control.sendall(json.dumps(command).encode() + b"\n")
-            answer = json.loads(control.makefile().readline())
+        try:
+            with socket.socket(socket.AF_UNIX) as control:
+                control.settimeout(20)
+                control.connect(self.clusters[cluster]["control"])
+                began = time.time_ns()
+                control.sendall(json.dumps(command).encode() + b"\n")
+                answer = json.loads(control.makefile().readline())
+        except (OSError, ValueError) as trouble:
+            self.supervise()
+            raise Trouble(f"the cluster {cluster} does not answer {command}: {trouble}") from None
         if not answer["ok"]:
             raise Trouble(f"the cluster refused {command}: {answer['error']}")
         spans = self.stories[key].without_kubelet

@@ -22,7 +22,7 @@ KILL_AGENT, KILL_AGGREGATOR, STOP_KUBELET, NO_PRICE_BOOK = FAULTS = (
 
 
 class WrongWish(Exception):
-    """A variable that can not be read."""
+    """A variable that can not be read, or names what can not be played."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def _number(environ: Mapping[str, str], name: str) -> int | None:
     text = environ.get(name, "")
     if not text:
         return None
-    if not text.isdigit():
+    if not text.isdecimal():
         raise WrongWish(f"{name}: {text!r} is not a number")
     return int(text)
 

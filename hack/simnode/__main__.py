@@ -8,6 +8,7 @@ import sys
 COMMANDS = {
     "simulate": "simnode.simulate",
     "node": "simnode.node",
+    "check": "simnode.check",
 }
 
 

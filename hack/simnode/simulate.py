@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from simnode.mapping import NodeMapping
+from simnode.parents_end import kept
 from simnode.sampling import SampledGpu
 from simnode.scenario import ScenarioError, load
 from simnode.truth import Truth, open_private
@@ -99,9 +100,10 @@ def _account(name: str | None) -> Account:
 
 def _become(account: Account) -> None:
     if os.geteuid() == 0 and account.uid != 0:
-        os.setgroups([])
-        os.setgid(account.gid)
-        os.setuid(account.uid)
+        with kept():
+            os.setgroups([])
+            os.setgid(account.gid)
+            os.setuid(account.uid)
 
 
 def _complain(message: str, code: int) -> int:

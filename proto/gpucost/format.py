@@ -60,7 +60,15 @@ def money_parts(parts: Sequence[int], decimals: int) -> list[str]:
 
     So the texts add up to ``money(sum(parts), decimals)``; a part that gets nothing of it is ``<$0.01``.
     """
-    shown = money_units(parts, decimals)
+    return _texts(parts, money_units(parts, decimals), decimals)
+
+
+def money_shares(units: int, parts: Sequence[int], decimals: int) -> list[str]:
+    """The same for a part of a scope that has its own parts: *units* of it, as shown, are apportioned to them."""
+    return _texts(parts, apportion(units, parts) if any(parts) else [0] * len(parts), decimals)
+
+
+def _texts(parts: Sequence[int], shown: Sequence[int], decimals: int) -> list[str]:
     return [
         f"<{_dollars(1, decimals)}" if part and not units else _dollars(units, decimals)
         for part, units in zip(parts, shown, strict=True)

@@ -99,7 +99,9 @@ def read_environment(program: Program, environ: Mapping[str, str]) -> dict[str, 
         if variable in settings:
             said[settings[variable].name] = Spoken(f"environment variable {variable}", written)
         elif variable not in foreign and not _SERVICE_LINK.fullmatch(variable):
-            near = did_you_mean(variable, settings)
+            # All begin alike, so what is near is told by the rest.
+            rests = {known.removeprefix(PREFIX) for known in settings}
+            near = did_you_mean(variable.removeprefix(PREFIX), rests).replace("mean ", f"mean {PREFIX}")
             raise Stop(f"environment variable {variable}: no such setting{near}", EXIT_SETTINGS)
     return said
 

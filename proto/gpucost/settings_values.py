@@ -135,9 +135,9 @@ def listen_address(value: str) -> HostPort:
     host, colon, port = value.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
     if not colon or (":" in host and not bracketed) or any(sign in host for sign in "/@ "):
-        raise ValueError(f"{value!r} is not an address: write HOST:PORT, for example 127.0.0.1:9443")
+        raise ValueError(f"{value!r} is not an address: write HOST:PORT, for example 127.0.0.1:8080")
     if not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > MAX_PORT:
         raise ValueError(
-            f"{value!r} has no port from 0 to {MAX_PORT}: write HOST:PORT, for example 127.0.0.1:9443"
+            f"{value!r} has no port from 0 to {MAX_PORT}: write HOST:PORT, for example 127.0.0.1:8080"
         )
     return HostPort(host.strip("[]"), int(port))

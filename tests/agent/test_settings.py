@@ -16,7 +16,9 @@ BARE = {name: value for name, value in os.environ.items() if not name.startswith
 
 
 def settings(*argv: str, **environ: str) -> Settings:
-    return read(["--cluster", "c", *argv], environ)[1]
+    values = read(["--cluster", "c", *argv], environ)[1]
+    assert values is not None
+    return values
 
 
 def test_defaults() -> None:
@@ -40,6 +42,16 @@ def test_a_flag_wins_over_the_environment() -> None:
 def test_the_command_is_the_first_word() -> None:
     assert read(["--cluster", "c"], {})[0] == "run"
     assert read(["check", "--cluster", "c"], {})[0] == "check"
+
+
+@pytest.mark.parametrize("argv", [["version"], ["--version"], ["--cluster", "c", "version"]])
+def test_the_version_needs_no_settings(argv: list[str]) -> None:
+    assert read(argv, {}) == ("version", None)
+
+
+@pytest.mark.parametrize("written", ["none", ""])
+def test_the_api_server_can_be_switched_off(written: str) -> None:
+    assert settings(f"--kube-api={written}").kube_api is None
 
 
 @pytest.mark.parametrize(

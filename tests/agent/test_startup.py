@@ -152,13 +152,14 @@ def test_an_aggregator_that_is_away_at_the_start_gets_everything_later(tmp_path:
 @DRIVER
 def test_check_says_what_works_and_what_does_not(tmp_path: Path, mapping: Path) -> None:
     code, out, complaints = AgentHome(tmp_path, mapping).run("check")
-    assert code == 0, out + complaints
+    assert code == 1, out + complaints
     lines = {line[4:18].strip(): line[:3].strip() for line in out.splitlines()}
     assert lines["driver"] == "ok"
     assert lines["gpu 0"] == "ok"
     assert lines["spool-dir"] == "ok"
     assert lines["kubelet"] == "NO"
-    assert lines["aggregator"] == "NO"
+    assert lines["kube-api"] == "--"
+    assert lines["aggregator"] == "--"
     assert not (tmp_path / "spool").exists(), "a check leaves nothing behind"
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import grpc
 import pytest
 from gpucost.identity import NodeId
 from gpucost.units import NS_PER_SECOND
@@ -14,7 +15,7 @@ from gpucost.v1 import stream_pb2
 from contracts.aggregator_by_hand import Aggregator, Door, until
 from contracts.hand_clock import HandClock
 from gpucost_agent.spool import Bounds, Spool
-from gpucost_agent.stream import Caller, Stream, Target
+from gpucost_agent.stream import Caller, Stream, Target, failures_in_a_row
 
 CALLER = Caller(NodeId("prod", "node-1"), lambda: "uid-of-cluster", "boot-1", "1.2.3", 1_000, "book-7")
 
@@ -270,3 +271,26 @@ def test_an_aggregator_that_is_away_for_days_ends_no_stream(line: Line) -> None:
     line.stream.draining.set()
     line.stream.drained.set()
     line.stream._back_off(100_000)
+
+
+class Ended(grpc.RpcError, grpc.Call):  # type: ignore[misc]  # as gRPC's own errors are both
+    def __init__(self, code: grpc.StatusCode) -> None:
+        self._code = code
+
+    def code(self) -> grpc.StatusCode:
+        return self._code
+
+
+@pytest.mark.parametrize(
+    ("welcomed", "trouble", "failures"),
+    [
+        (True, None, 0),
+        (True, Ended(grpc.StatusCode.DEADLINE_EXCEEDED), 0),
+        (False, Ended(grpc.StatusCode.UNAVAILABLE), 4),
+        (True, Ended(grpc.StatusCode.ABORTED), 4),
+    ],
+)
+def test_who_is_fenced_off_pauses_longer_each_time(
+    welcomed: bool, trouble: Exception | None, failures: int
+) -> None:
+    assert failures_in_a_row(3, welcomed, trouble) == failures

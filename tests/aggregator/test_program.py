@@ -126,6 +126,7 @@ def test_a_port_in_use(tmp_path: Path, flag: str, command: str) -> None:
         assert code == 6
         assert f"{flag} {taken}: port {taken.split(':')[1]} is in use" in out + err
         assert "Traceback" not in err
+        assert not (tmp_path / "data").exists()
 
 
 def test_a_newer_schema(tmp_path: Path) -> None:
@@ -139,11 +140,14 @@ def test_a_newer_schema(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_can_not_be_written(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
+    file = tmp_path / "file"
+    file.write_text("")
     for command in ("run", "check"):
-        code, out, err = outcome(command, f"--data-dir={tmp_path / 'file' / 'data'}", *FREE_PORTS)
-        assert code == 4
-        assert "--data-dir" in out + err
+        for folder, words in ((file, f"{file}: is a file"), (file / "data", f"data: {file} is a file")):
+            code, out, err = outcome(command, f"--data-dir={folder}", *FREE_PORTS)
+            assert code == 4
+            assert f"{words}: give a folder" in out + err
+            assert "--data-dir" in out + err
 
 
 def test_usage() -> None:
@@ -152,7 +156,9 @@ def test_usage() -> None:
     assert err.startswith("gpucost-aggregator: --listen: no such flag")
     assert len(err.splitlines()) == 1
     assert outcome("run", "--grpc-listen=0.0.0.0:0")[0] == 2
-    assert outcome("run", f"--data-dir={os.devnull}/x", "--http-listen=203.0.113.1:1", "--insecure")[0] == 4
+    assert outcome("run", f"--data-dir={os.devnull}/x", *FREE_PORTS)[0] == 4
+    no_address = ("--grpc-listen=127.0.0.1:0", "--http-listen=203.0.113.1:1", "--insecure")
+    assert outcome("run", f"--data-dir={os.devnull}/x", *no_address)[0] == 2
     code, out, err = outcome("version")
     assert (code, err) == (0, "")
     assert out.startswith("gpucost-aggregator ")
@@ -162,7 +168,12 @@ def test_check_changes_nothing(tmp_path: Path) -> None:
     code, out, err = outcome("check", f"--data-dir={tmp_path / 'data'}", *FREE_PORTS)
     assert (code, err) == (0, "")
     assert "would be made, with schema version 1" in out
-    assert "TLS: off" in out
+    assert [line[:18] for line in out.splitlines()] == [
+        "ok  tls           ",
+        "ok  grpc-listen   ",
+        "ok  http-listen   ",
+        "ok  data-dir      ",
+    ]
     assert not (tmp_path / "data").exists()
     DuckDBStore(tmp_path / "data").close()
     code, out, _ = outcome("check", f"--data-dir={tmp_path / 'data'}", *FREE_PORTS)
@@ -177,6 +188,8 @@ def test_certificates_that_are_none(tmp_path: Path) -> None:
         code, out, err = outcome(command, f"--data-dir={tmp_path / 'data'}", *FREE_PORTS, *pair)
         assert code == 2
         assert "--tls-cert" in out + err
+        assert not (tmp_path / "data").exists()
+        assert out.startswith("NO  tls            --tls-cert") == (command == "check")
 
 
 def test_a_kill_loses_no_acknowledged_batch_and_doubles_none(

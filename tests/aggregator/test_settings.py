@@ -14,7 +14,7 @@ PAIR = ["--tls-cert=/c.pem", "--tls-key=/k.pem"]
 def test_defaults() -> None:
     command, settings = read_settings([], {})
     assert command == "run"
-    assert settings.data_dir == Path("/var/lib/gpucost")
+    assert settings.data_dir == Path("/var/lib/gpucost-aggregator")
     assert (settings.grpc_listen, settings.http_listen) == (
         HostPort("127.0.0.1", 9443),
         HostPort("127.0.0.1", 8080),
@@ -56,6 +56,9 @@ def test_plain_text_beyond_loopback_has_to_be_said() -> None:
         (["--memory-limit=1MiB"], "64MiB or more"),
         (["--threads=0"], "1 or more"),
         (["--log-level=loud"], "info"),
+        (["--grpc-listen=[::1]:80", "--http-listen=[::1]:80"], "are the same: give each its own port"),
+        (["--grpc-listen=127.0.0.1:80", "--http-listen=localhost:80"], "have a port in common"),
+        (["--insecure", "--grpc-listen=:80", "--http-listen=127.0.0.1:80"], "have a port in common"),
         (["--datadir=/x"], "no such flag"),
         (["serve"], "no command"),
     ],
@@ -64,6 +67,12 @@ def test_what_does_not_fit_is_refused(argv: list[str], words: str) -> None:
     with pytest.raises(Stop, match=words) as stop:
         read_settings(argv, {})
     assert stop.value.exit_code == EXIT_SETTINGS
+
+
+def test_addresses_that_do_not_meet() -> None:
+    for http in ("127.0.0.1:8080", "127.0.0.2:9443", "[::1]:9443"):
+        read_settings(["--grpc-listen=127.0.0.1:9443", f"--http-listen={http}"], {})
+    read_settings(["--grpc-listen=127.0.0.1:0", "--http-listen=127.0.0.1:0"], {})
 
 
 def test_every_setting_says_why() -> None:

@@ -36,10 +36,10 @@ class Web:
     def get(self, path: str, accept: str = "*/*") -> Answer:
         return self.request("GET", path, accept)
 
-    def request(self, method: str, path: str, accept: str = "*/*") -> Answer:
-        return asyncio.run(self._request(method, path, accept))
+    def request(self, method: str, path: str, accept: str = "*/*", *, follow: bool = True) -> Answer:
+        return asyncio.run(self._request(method, path, accept, follow))
 
-    async def _request(self, method: str, path: str, accept: str) -> Answer:
+    async def _request(self, method: str, path: str, accept: str, follow: bool) -> Answer:
         with ThreadPoolExecutor(2) as readers:
             parts = Parts(
                 store=self.store,
@@ -50,5 +50,7 @@ class Web:
                 version="1.2.3",
             )
             async with TestClient(TestServer(make_app(parts))) as client:
-                answer = await client.request(method, path, headers={"Accept": accept})
+                answer = await client.request(
+                    method, path, headers={"Accept": accept}, allow_redirects=follow
+                )
                 return Answer(answer.status, dict(answer.headers), await answer.text())

@@ -100,6 +100,14 @@ class MemoryStore:
                 newest[boot.node] = boot
         return [newest[node] for node in sorted(newest)]
 
+    def namespaces(self, clusters: Sequence[str]) -> list[str]:
+        holders = {key.holder.namespace for key in self.rows if not clusters or key.node.cluster in clusters}
+        return sorted(holders - {""})
+
+    def first_window_ns(self, clusters: Sequence[str]) -> int | None:
+        starts = [key.window_start_ns for key in self.rows if not clusters or key.node.cluster in clusters]
+        return min(starts, default=None)
+
     def quarantined(self, scope: Scope) -> QuarantineTotals:
         rows = {row: reason for row, reason in self.refused.items() if _is_within(row, scope)}
         return QuarantineTotals(

@@ -98,9 +98,20 @@ class StoreContract:
         assert store.progress() == []
         assert store.workloads(EVERYTHING) == {}
         assert store.gpus() == {}
+        assert store.namespaces(()) == []
+        assert store.first_window_ns(()) is None
         assert store.durable(AGENT) is None
         assert store.quarantined(EVERYTHING) == QuarantineTotals()
         assert store.conflicts() == 0
+
+    def test_names_of_namespaces_and_the_beginning_are_of_the_clusters_asked_for(self, store: Store) -> None:
+        store.commit([a_batch(1, *_a_fleet(), a_slice(7, node=NodeId("south", "node-1")))])
+        assert store.namespaces(()) == ["a", "b\N{LATIN SMALL LETTER E WITH ACUTE}", "research"]
+        assert store.namespaces(("south", "none")) == ["research"]
+        assert store.namespaces(("none",)) == []
+        assert store.first_window_ns(()) == START_NS
+        assert store.first_window_ns(("south",)) == START_NS + 7 * MINUTE_NS
+        assert store.first_window_ns(("none",)) is None
 
     def test_a_slice_comes_back_as_it_was(self, store: Store) -> None:
         rows = [

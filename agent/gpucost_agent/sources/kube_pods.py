@@ -143,13 +143,17 @@ class KubePods:
 
     def _look_around(self) -> str | None:
         """The node and the cluster; what can not be read stays as it was, and the pods are watched without it."""
+        troubles = []
         try:
             self._node = parse_node(self._json(self._api.read_node, self._access.node))
+        except self._failures as error:
+            troubles.append(f"of node {self._access.node}: {_worded(error)}")
+        try:
             if self._cluster_uid is None:
                 self._cluster_uid = self._json(self._api.read_namespace, "kube-system")["metadata"]["uid"]
         except self._failures as error:
-            return f"the API server at {self._access.kube_api}, of the node or the cluster: {_worded(error)}"
-        return None
+            troubles.append(f"of namespace kube-system: {_worded(error)}")
+        return f"the API server at {self._access.kube_api}, {'; '.join(troubles)}" if troubles else None
 
     def _watch(self, stop: threading.Event) -> None:
         seconds = self._access.watch_s
@@ -227,7 +231,11 @@ def _configuration(kube_api: str) -> Any:
 def _worded(error: Exception) -> str:
     status: int | None = getattr(error, "status", None)
     if status is None:
-        return f"{type(error).__name__}: {error}"
+        # urllib3 wraps what happened in what it tried; the innermost says it in few words.
+        while isinstance(reason := getattr(error, "reason", None), Exception):
+            error = reason
+        words = str(error).rpartition(": ")[2] or type(error).__name__
+        return words.rpartition("] ")[2]
     body: Mapping[str, Any] = {}
     with suppress(ValueError):
         body = json.loads(getattr(error, "body", None) or "{}")

@@ -70,7 +70,9 @@ class Processes:
             boot_id = self._text("sys/kernel/random/boot_id").strip()
             return Boot(boot_id, parse_booted_at_ns(self._text("stat")))
         except (OSError, ValueError) as error:
-            raise Retry(f"{self._root} does not tell when the node booted: {error}") from error
+            raise Retry(
+                f"{self._root} does not tell when the node booted: {getattr(error, 'strerror', None) or error}"
+            ) from error
 
     def sees_host(self, pids: Collection[int] = ()) -> bool:
         """Whether the host's processes can be named; *pids* are those that the driver names now. Raises nothing."""

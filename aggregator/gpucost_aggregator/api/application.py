@@ -13,6 +13,7 @@ from gpucost_aggregator.api.page_routes import error_page
 from gpucost_aggregator.api.parts import Parts
 from gpucost_aggregator.api.problems import BadRequest, problem
 from gpucost_aggregator.ui.pages import CONTENT_SECURITY_POLICY
+from gpucost_aggregator.ui.shell import PAGES
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -72,10 +73,21 @@ async def _troubles(request: web.Request, handler: Handler) -> web.StreamRespons
     except web.HTTPException as trouble:
         if trouble.status < 400:
             raise
+        if trouble.status == HTTPStatus.NOT_FOUND and (place := _without_slash(request)):
+            return web.Response(status=308, headers={"Location": place})
         answer = _answer(request, trouble.status, *_words(request, trouble.status))
         if allowed := trouble.headers.get("Allow"):
             answer.headers["Allow"] = allowed
         return answer
+
+
+def _without_slash(request: web.Request) -> str:
+    """Where it goes on without a slash at the end; empty where nothing is there either."""
+    path = request.path.rstrip("/")
+    if path == request.path or path not in {each.canonical for each in request.app.router.resources()}:
+        return ""
+    query = request.rel_url.raw_query_string
+    return f"{path}?{query}" if query else path
 
 
 def _answer(request: web.Request, status: int, error: str, hint: str, parameter: str = "") -> web.Response:
@@ -86,6 +98,11 @@ def _answer(request: web.Request, status: int, error: str, hint: str, parameter:
 
 def _words(request: web.Request, status: int) -> tuple[str, str]:
     if status == HTTPStatus.NOT_FOUND:
+        if not request.path.startswith("/api/"):
+            return (
+                f"there is nothing at {request.path}",
+                f"the pages are {', '.join(path for path, _ in PAGES)}",
+            )
         return f"there is nothing at {request.path}", "/api/v1/openapi.json lists every route"
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
         return f"{request.method} is not possible here", "everything here is read with GET"

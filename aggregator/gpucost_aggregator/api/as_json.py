@@ -30,6 +30,7 @@ def frame(settled: Settled) -> Fields:
         "silent_nodes": [{"cluster": node.cluster, "node": node.node} for node in known.silent],
         "time_zone": settled.ask.zone_name,
         "filter": {"cluster": list(settled.ask.clusters), "namespace": list(settled.ask.namespaces)},
+        "hints": list(settled.names.hints),
     }
 
 

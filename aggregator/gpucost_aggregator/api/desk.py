@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from gpucost.trouble import Reject
@@ -20,8 +20,9 @@ from gpucost_aggregator.reports.completeness import Completeness, completeness
 from gpucost_aggregator.reports.five_parts import Shares
 from gpucost_aggregator.reports.idle import IdleReport, Seen
 from gpucost_aggregator.reports.models import Model
+from gpucost_aggregator.reports.names import Names, unheard
 from gpucost_aggregator.reports.namespaces import Namespace
-from gpucost_aggregator.reports.period import Period
+from gpucost_aggregator.reports.period import Period, Record
 from gpucost_aggregator.reports.report import Question, Report
 from gpucost_aggregator.reports.steps import steps
 from gpucost_aggregator.store.rows import Dimension, Scope, SlicePage, Total
@@ -37,6 +38,7 @@ class Settled:
     period: Period
     known: Completeness
     now_ns: int
+    names: Names = field(default_factory=Names)
 
     @property
     def question(self) -> Question:
@@ -73,17 +75,23 @@ class Desk:
         progress = await self._read(self._parts.store.progress)
         now_ns = self._parts.clock.now().wall_ns
         known = completeness(progress, ask.clusters, now_ns)
-        return Settled(ask, _period(ask, now_ns, known), known, now_ns)
+        settled = Settled(ask, _period(ask, now_ns, known), known, now_ns)
+        clusters = tuple(sorted({node.node.cluster for node in progress}))
+        return replace(settled, names=await self._names(settled, clusters))
 
     def settle_again(self, settled: Settled, window: str) -> Settled:
         """The same ask over another *window*, with the books as far closed as before."""
         ask = replace(settled.ask, window=window)
-        return Settled(ask, _period(ask, settled.now_ns, settled.known), settled.known, settled.now_ns)
+        return replace(settled, ask=ask, period=_period(ask, settled.now_ns, settled.known))
 
-    async def clusters(self) -> tuple[str, ...]:
-        """Every cluster that was ever heard."""
-        progress = await self._read(self._parts.store.progress)
-        return tuple(sorted({node.node.cluster for node in progress}))
+    async def record(self, settled: Settled) -> Record:
+        """Whether the clusters asked for recorded anything in the window, and since when they do."""
+        everybodys = replace(settled.scope, namespaces=())
+        begins_ns, totals = await asyncio.gather(
+            self._read(lambda: self._parts.store.first_window_ns(settled.ask.clusters)),
+            self.totals(everybodys, ()),
+        )
+        return Record(begins_ns, bool(totals))
 
     async def namespaces(self, settled: Settled) -> Report[Namespace]:
         """What each namespace cost."""
@@ -148,6 +156,19 @@ class Desk:
             return []
         return await self._read(lambda: self._parts.store.totals(scope, by))
 
+    async def _names(self, settled: Settled, clusters: tuple[str, ...]) -> Names:
+        ask = settled.ask
+        names = Names(clusters=clusters, unheard_clusters=unheard(ask.clusters, clusters))
+        if not ask.namespaces or (ask.clusters and ask.clusters == names.unheard_clusters):
+            return names
+        found = await self.totals(settled.scope, (Dimension.NAMESPACE,))
+        missing = unheard(ask.namespaces, [total.key[0] for total in found])
+        if not missing:
+            return names
+        # What held nothing in the window may have done so at another time.
+        held = await self._read(lambda: self._parts.store.namespaces(ask.clusters))
+        return replace(names, namespaces=tuple(held), unheard_namespaces=unheard(missing, held))
+
     async def _shares(self, scope: Scope) -> Shares:
         return five_parts.shares_of_totals(await self.totals(scope, five_parts.BY))
 
@@ -159,4 +180,4 @@ def _period(ask: Ask, now_ns: int, known: Completeness) -> Period:
     try:
         return periods.period(ask.window, ask.zone, now_ns, known)
     except Reject as trouble:
-        raise BadRequest(str(trouble), periods.HINT, "window") from None
+        raise BadRequest(str(trouble), periods.hint(ask.window), "window") from None

@@ -135,25 +135,32 @@ _CANNOT_TELL: Json = {
     "items": _subject(
         **_HELD | {"reason": _TEXT | {"description": "Why nobody knows."}},
         gpu_model=_TEXT_OR_NULL,
-        unknown_ns=_INTEGER,
+        unknown_ns=_INTEGER | {"description": "How long nobody knows about."},
         unknown_gpu_hours=_FOR_PEOPLE,
-        cost_unknown_nanodollars=_INTEGER,
+        cost_unknown_nanodollars=_INTEGER | {"description": "What that time costs."},
         cost_unknown_usd=_FOR_PEOPLE,
     ),
 }
 _UNPRICED = _subject(
-    charged_ns=_INTEGER, gpu_hours=_FOR_PEOPLE, in_total={"const": True}, note={"const": UNPRICED_NOTE}
-)
-_QUARANTINED = _subject(
-    slices={"type": "integer"},
-    charged_ns=_INTEGER,
+    charged_ns=_INTEGER | {"description": "GPU-time without a price."},
     gpu_hours=_FOR_PEOPLE,
-    cost_nanodollars=_INTEGER,
+    in_total={"const": True, "description": "It is in rows, remainders and total already."},
+    note={"const": UNPRICED_NOTE},
+) | {"description": "No line: the part of total that has no price."}
+_QUARANTINED = _subject(
+    slices={"type": "integer", "description": "How many are set aside."},
+    charged_ns=_INTEGER | {"description": "Their GPU-time, as they state it."},
+    gpu_hours=_FOR_PEOPLE,
+    cost_nanodollars=_INTEGER | {"description": "Their cost, as they state it."},
     cost_usd=_FOR_PEOPLE,
-    reasons={"type": "object", "description": "How many slices for each reason."},
-    in_total={"const": False},
+    reasons={
+        "type": "object",
+        "additionalProperties": {"type": "integer"},
+        "description": "How many slices for each reason.",
+    },
+    in_total={"const": False, "description": "It is in no other number."},
     note={"const": QUARANTINED_NOTE},
-)
+) | {"description": "No line: slices that can never be accepted; they stand apart."}
 _EXACT: dict[str, str] = {
     "reserved_ns": "Blocked by the holders, used or not.",
     "used_ns": "In use, as measured.",
@@ -207,6 +214,10 @@ _FRAME: Json = {
     },
     "time_zone": _TEXT,
     "filter": _subject(cluster=_WORDS, namespace=_WORDS),
+    "hints": _WORDS
+    | {
+        "description": "Clusters or namespaces of the filter that have never reported, and which have; mostly empty."
+    },
 }
 
 
@@ -251,12 +262,15 @@ def _named(schema: str) -> Json:
     return {"$ref": f"#/components/schemas/{schema}"}
 
 
+_PROBLEM: Json = {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+
+
 def _get(summary: str, about: str, parameters: tuple[str, ...], body: list[Json]) -> Json:
     content = {
         "application/json": {"schema": {"allOf": body}},
         "text/csv": {"schema": _TEXT},
     }
-    problem = {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    problem = _PROBLEM
     return {
         "get": {
             "summary": summary,
@@ -265,6 +279,11 @@ def _get(summary: str, about: str, parameters: tuple[str, ...], body: list[Json]
             "responses": {
                 "200": {"description": summary, "content": content},
                 "400": {"description": "A parameter can not be read", "content": problem},
+                "404": {
+                    "description": "There is nothing at this path, as it is misspelt",
+                    "content": problem,
+                },
+                "405": {"description": "Another method than GET or HEAD", "content": problem},
                 "503": {"description": "The store is busy; try again", "content": problem},
             },
         }
@@ -273,6 +292,7 @@ def _get(summary: str, about: str, parameters: tuple[str, ...], body: list[Json]
 
 def _plain(summary: str, content_type: str, other: str = "", other_words: str = "") -> Json:
     answers: Json = {"200": {"description": summary, "content": {content_type: {}}}}
+    answers["405"] = {"description": "Another method than GET or HEAD", "content": _PROBLEM}
     if other:
         answers[other] = {"description": other_words, "content": {content_type: {}}}
     return {"get": {"summary": summary, "responses": answers}}

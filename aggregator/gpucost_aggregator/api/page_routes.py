@@ -1,6 +1,7 @@
 """The pages: the same reports as HTML, and the two files that they load."""
 
 import asyncio
+from dataclasses import replace
 
 from aiohttp import web
 
@@ -33,6 +34,7 @@ async def overview(request: web.Request) -> web.Response:
         asyncio.gather(*(desk.shares(one) for one in ranges)),
     )
     first_ns = models.total.group.first_ns
+    around = await _with_record(desk, settled, around, first_ns)
     spend = [] if first_ns is None else await desk.spend(settled, first_ns)
     named = [(name, share) for (name, _), share in zip(RANGES, shares, strict=True)]
     return _html(overview_page(Findings(models, namespaces, idle, spend, named), around))
@@ -42,14 +44,18 @@ async def overview(request: web.Request) -> web.Response:
 async def namespaces(request: web.Request) -> web.Response:
     """What each namespace cost."""
     desk, settled, around = await _open(request)
-    return _html(namespaces_page(await desk.namespaces(settled), around))
+    report = await desk.namespaces(settled)
+    around = await _with_record(desk, settled, around, report.total.group.first_ns)
+    return _html(namespaces_page(report, around))
 
 
 @ROUTES.get("/models")
 async def models(request: web.Request) -> web.Response:
     """What each model cost."""
     desk, settled, around = await _open(request)
-    return _html(models_page(await desk.models(settled), around))
+    report = await desk.models(settled)
+    around = await _with_record(desk, settled, around, report.total.group.first_ns)
+    return _html(models_page(report, around))
 
 
 @ROUTES.get("/idle")
@@ -57,6 +63,7 @@ async def idle(request: web.Request) -> web.Response:
     """Which GPUs can be stopped now."""
     desk, settled, around = await _open(request)
     found, shares = await asyncio.gather(desk.idle(settled), desk.shares(settled))
+    around = await _with_record(desk, settled, around, found.report.total.group.first_ns)
     return _html(idle_page(found, scale_of(shares), around))
 
 
@@ -83,8 +90,15 @@ async def _open(request: web.Request) -> tuple[Desk, Settled, Surroundings]:
     theme = request.query.get("theme", "")
     if theme not in THEMES:
         raise BadRequest(f"{theme!r} is not a theme", "take light or dark", "theme")
-    settled, clusters = await asyncio.gather(desk.settle(_ask(request)), desk.clusters())
-    return desk, settled, _around(request, settled, clusters)
+    settled = await desk.settle(_ask(request))
+    return desk, settled, _around(request, settled)
+
+
+async def _with_record(
+    desk: Desk, settled: Settled, around: Surroundings, first_ns: int | None
+) -> Surroundings:
+    """Where a page has nothing to show, whether that is for want of a record."""
+    return around if first_ns is not None else replace(around, record=await desk.record(settled))
 
 
 def _ask(request: web.Request) -> Ask:
@@ -95,7 +109,7 @@ def _ask(request: web.Request) -> Ask:
     return read_ask(query, "", (*STATE_PARAMETERS, "limit"))
 
 
-def _around(request: web.Request, settled: Settled, clusters: tuple[str, ...]) -> Surroundings:
+def _around(request: web.Request, settled: Settled) -> Surroundings:
     ask = settled.ask
     state = {name: request.query.get(name, "") for name in STATE_PARAMETERS}
     state |= {"cluster": ",".join(ask.clusters), "namespace": ",".join(ask.namespaces)}
@@ -107,7 +121,7 @@ def _around(request: web.Request, settled: Settled, clusters: tuple[str, ...]) -
         now_ns=settled.now_ns,
         zone=ask.zone,
         version=request.app[PARTS].version,
-        clusters=clusters,
+        names=settled.names,
         picked_clusters=ask.clusters,
         picked_namespaces=ask.namespaces,
     )

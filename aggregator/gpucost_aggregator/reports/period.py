@@ -14,6 +14,9 @@ from gpucost_aggregator.reports.completeness import Completeness
 
 HINT = "take 1h, 24h, 7d, 30d, today, or START,END as RFC 3339 times such as 2026-11-21T08:00:00Z"
 
+_LOST_PLUS = re.compile(r"[0-9] [0-9]{2}:?[0-9]{2}\b")
+"""The zone of a time whose plus came as a space, as it does in an address."""
+
 _LENGTH = re.compile(r"([1-9][0-9]{0,4})(m|h|d)")
 _UNITS_NS = {"m": 60 * NS_PER_SECOND, "h": NS_PER_HOUR, "d": NS_PER_DAY}
 
@@ -35,6 +38,21 @@ class Period:
     def is_cut(self) -> bool:
         """Whether the answer ends before what was asked for."""
         return self.answered.end_ns < self.asked.end_ns
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """When the books begin, None where they are empty; and whether anything *in_window* was recorded."""
+
+    begins_ns: int | None = None
+    in_window: bool = True
+
+
+def hint(text: str) -> str:
+    """What to write instead of *text*, which means no period."""
+    if _LOST_PLUS.search(text):
+        return f"in an address write + as %2B, for example 08:00:00%2B01:00; {HINT}"
+    return HINT
 
 
 def zone_named(name: str) -> tzinfo:

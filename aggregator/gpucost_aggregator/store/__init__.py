@@ -73,6 +73,14 @@ class Store(Protocol):
         """How far every node is, newest boot only."""
         ...
 
+    def namespaces(self, clusters: Sequence[str]) -> list[str]:
+        """Every namespace that ever held something in *clusters* (empty: in any), in order."""
+        ...
+
+    def first_window_ns(self, clusters: Sequence[str]) -> int | None:
+        """When the books of *clusters* (empty: of all) begin; None where they are empty."""
+        ...
+
     def quarantined(self, scope: Scope) -> QuarantineTotals:
         """What is set aside in *scope*."""
         ...

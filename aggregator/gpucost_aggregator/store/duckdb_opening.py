@@ -51,6 +51,7 @@ def open_store(folder: Path, options: StoreOptions) -> tuple[duckdb.DuckDBPyConn
         Stop: The folder can not be written, or the file is locked, of a newer schema, or no store.
     """
     path = folder / FILE_NAME
+    _nearest_folder(folder)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as trouble:
@@ -79,8 +80,8 @@ def look_at_store(folder: Path, options: StoreOptions) -> StoreState:
         Stop: As in `open_store`.
     """
     path = folder / FILE_NAME
-    nearest = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+    nearest = _nearest_folder(folder)
+    if not os.access(nearest, os.W_OK | os.X_OK):
         raise _no_folder(folder, f"{nearest} is no folder that this user may write")
     if not path.exists():
         return StoreState(path, None, SCHEMA_VERSION)
@@ -115,6 +116,18 @@ def database_trouble(path: Path) -> Iterator[None]:
         duckdb.InterruptException,
     ) as trouble:
         raise Retry(f"{path}: {_line(trouble)}") from trouble
+
+
+def _nearest_folder(folder: Path) -> Path:
+    """*folder*, or where it would be made."""
+    try:
+        nearest = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    except OSError as trouble:
+        raise _no_folder(folder, str(trouble.strerror)) from None
+    if not nearest.is_dir():
+        place = "is a file" if nearest == folder else f"{nearest} is a file"
+        raise Stop(f"--data-dir {folder}: {place}: give a folder", EXIT_PERMISSION)
+    return nearest
 
 
 def _connect(path: Path, options: StoreOptions, *, read_only: bool) -> duckdb.DuckDBPyConnection:

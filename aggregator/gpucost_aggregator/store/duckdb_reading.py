@@ -139,6 +139,19 @@ def progress(ask: Ask) -> list[NodeProgress]:
     return [NodeProgress(NodeId(cluster, node), *rest) for cluster, node, *rest in rows]
 
 
+def namespaces(ask: Ask, clusters: Sequence[str]) -> list[str]:
+    """Every namespace of a container; reads the whole table, so it is for questions that are rarely asked."""
+    where, parameters = _any_time("namespace <> ''", clusters)
+    return sorted(name for (name,) in ask(f"SELECT DISTINCT namespace FROM slices WHERE {where}", parameters))
+
+
+def first_window_ns(ask: Ask, clusters: Sequence[str]) -> int | None:
+    """The earliest window."""
+    where, parameters = _any_time("true", clusters)
+    first: int | None = ask(f"SELECT min(window_start_ns) FROM slices WHERE {where}", parameters)[0][0]
+    return first
+
+
 def quarantined(ask: Ask, scope: Scope) -> QuarantineTotals:
     """What is set aside; past MAX_REASONS, the rarer reasons are one: (other)."""
     where, parameters = _where(scope)
@@ -163,10 +176,17 @@ def _where(scope: Scope) -> tuple[str, list[Any]]:
     text = "window_start_ns >= ? AND window_start_ns < ?"
     parameters: list[Any] = [scope.start_ns, scope.end_ns]
     for column, allowed in (("cluster", scope.clusters), ("namespace", scope.namespaces)):
-        if allowed:
-            text += f" AND {column} IN ({', '.join('?' for _ in allowed)})"
-            parameters += allowed
+        text += _one_of(column, allowed)
+        parameters += allowed
     return text, parameters
+
+
+def _any_time(condition: str, clusters: Sequence[str]) -> tuple[str, list[Any]]:
+    return condition + _one_of("cluster", clusters), [*clusters]
+
+
+def _one_of(column: str, allowed: Sequence[str]) -> str:
+    return f" AND {column} IN ({', '.join('?' for _ in allowed)})" if allowed else ""
 
 
 def _key(dimension: Dimension) -> str:

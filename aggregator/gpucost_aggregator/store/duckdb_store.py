@@ -126,6 +126,14 @@ class DuckDBStore:
         """How far every node is, newest boot only."""
         return reading.progress(self._ask)
 
+    def namespaces(self, clusters: Sequence[str]) -> list[str]:
+        """Every namespace that ever held something in *clusters* (empty: in any), in order."""
+        return reading.namespaces(self._ask, clusters)
+
+    def first_window_ns(self, clusters: Sequence[str]) -> int | None:
+        """When the books of *clusters* (empty: of all) begin; None where they are empty."""
+        return reading.first_window_ns(self._ask, clusters)
+
     def quarantined(self, scope: Scope) -> QuarantineTotals:
         """What is set aside in *scope*."""
         return reading.quarantined(self._ask, scope)

@@ -1,7 +1,7 @@
 """A table of who paid what: rows, what belongs to no row, and the total that they add up to."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gpucost import format as fmt
 
@@ -12,7 +12,16 @@ from gpucost_aggregator.reports.models import Model
 from gpucost_aggregator.reports.namespaces import Namespace
 from gpucost_aggregator.reports.report import Remainder, Report, Subject
 from gpucost_aggregator.store.rows import Sums
-from gpucost_aggregator.ui.figures import MiniBar, Scale, flags, line_five, mini_bar, used_of_charged
+from gpucost_aggregator.ui.figures import (
+    CHARGED_PARTS,
+    PARTS,
+    MiniBar,
+    Scale,
+    flags,
+    line_five,
+    mini_bar,
+    used_of_charged,
+)
 
 EVERYTHING = "Everything"
 MOST_PLACES = 3
@@ -42,13 +51,24 @@ class CostRow:
 
 @dataclass(frozen=True, slots=True)
 class CostTable:
-    """Rows, then remainders and sums; *adds_up* states the sum to the nano-dollar."""
+    """
+    Rows, then remainders and sums; *adds_up* states the sum to the nano-dollar.
+
+    *paid* is the sum of all rows; *besides* is what is charged beside them, in words.
+    """
 
     head: str
     unit: str
     rows: tuple[CostRow, ...]
     closing: tuple[CostRow, ...]
+    paid: Sums
+    besides: tuple[str, ...]
     adds_up: str
+
+    @property
+    def paid_text(self) -> str:
+        """What all rows cost, as the table says it."""
+        return self.closing[0].amount
 
 
 Named = Callable[[Subject], tuple[str, str, str]]
@@ -60,6 +80,10 @@ _REMAINDERS = (
     (Remainder.UNALLOCATED, "Unallocated", "free"),
     (Remainder.UNOBSERVED, "Unobserved", "unobs"),
 )
+_CHARGED = tuple(each for each in _REMAINDERS if not each[2])
+"""Those that are charged, though to no row; they stand before those that are charged to nobody."""
+
+PLACE_OF_IDLE = [kind for kind, _ in PARTS].index("idle")
 
 
 def cost_table(
@@ -75,14 +99,45 @@ def cost_table(
         others = Line(join_groups(line.group for line in beyond), Billed(), report.total.at_ns)
         rows.append(_row((f"{report.rows_in_all - len(shown):,} others", "", ""), others, scale, longest))
     paid = add_sums(line.sums for line in (*(row.line for row in shown), *beyond))
-    closing = [_sum_row(f"All {head.lower()}s", paid, scale)]
-    for remainder, name, kind in _REMAINDERS:
-        line = report.remainders.get(remainder)
-        if line and line.sums.charged_ns:
-            closing.append(_row((name, "", ""), line, scale, longest, kind))
+    closing, besides = _closing(f"All {head.lower()}s", report, scale, (paid, longest))
+    return CostTable(head, scale.unit, tuple(rows), closing, paid, besides, _adds_up(report, scale))
+
+
+def _closing(
+    name: str, report: Report[Subject], scale: Scale, of_rows: tuple[Sums, int]
+) -> tuple[tuple[CostRow, ...], tuple[str, ...]]:
+    """
+    The rows below the others, and what of them is charged beside the sum of the rows.
+
+    They are the parts of one scope, which is rounded once: each reads as it does in the ledger bar.
+    """
+    paid, longest = of_rows
+    five = scale.main(shares_of_report(report))
+    charged = [report.remainders[kind].sums for kind, _, _ in _CHARGED]
+    of_rows_text, *charged_texts = scale.charged_parts(
+        five, [scale.measure(sums) for sums in (paid, *charged)]
+    )
+    parts = scale.parts(five)
+    all_rows = replace(_sum_row(name, paid, scale), amount=of_rows_text)
+    idle = paid.cost_idle_nanodollars if scale.in_money else paid.idle_ns
+    if idle == five.idle and all_rows.idle != fmt.DOES_NOT_APPLY:
+        all_rows = replace(all_rows, idle=parts[PLACE_OF_IDLE])
+    closing, besides = [all_rows], []
+    texts = (*charged_texts, *parts[CHARGED_PARTS:])
+    for (remainder, called, kind), text in zip(_REMAINDERS, texts, strict=True):
+        line = report.remainders[remainder]
+        if not line.sums.charged_ns:
+            continue
+        row = _row((called, "", ""), line, scale, longest, kind)
+        amount = row.amount if row.amount == fmt.price(None) else text
+        closing.append(replace(row, amount=amount))
+        if not kind:
+            besides.append(
+                f"{_short(called)} ({amount})" if amount == fmt.price(None) else f"{_short(called)} {amount}"
+            )
     if len(closing) > 1:
         closing.append(_sum_row(EVERYTHING, report.total.sums, scale))
-    return CostTable(head, scale.unit, tuple(rows), tuple(closing), _adds_up(report, scale))
+    return tuple(closing), tuple(besides)
 
 
 def name_namespace(
@@ -143,6 +198,11 @@ def _sum_row(name: str, sums: Sums, scale: Scale) -> CostRow:
         bar=MiniBar((), "0", ""),
         strong=True,
     )
+
+
+def _short(name: str) -> str:
+    """A remainder's name without what explains it."""
+    return name.partition(",")[0].partition(":")[0].lower()
 
 
 def _idle(sums: Sums, scale: Scale) -> str:

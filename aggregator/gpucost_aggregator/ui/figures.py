@@ -50,9 +50,13 @@ class Scale:
         """The measure that bars are drawn in."""
         return shares.money if self.in_money else shares.time
 
-    def amount(self, sums: Sums) -> str:
+    def measure(self, sums: Sums) -> int:
         """What *sums* cost, or how long they are where there is no money."""
-        return self.money(sums.cost_nanodollars) if self.in_money else self.hours(sums.charged_ns)
+        return sums.cost_nanodollars if self.in_money else sums.charged_ns
+
+    def amount(self, sums: Sums) -> str:
+        """The same as a text of a column."""
+        return self.money(self.measure(sums)) if self.in_money else self.hours(self.measure(sums))
 
     def amount_or_word(self, sums: Sums) -> str:
         """The same; ``unpriced`` where none of it has a price, for that is no amount of money."""
@@ -65,6 +69,13 @@ class Scale:
         if self.in_money:
             return fmt.money_parts(five, self.money_decimals)
         return [self.hours(part) for part in five]
+
+    def charged_parts(self, five: Sequence[int], charged: Sequence[int]) -> list[str]:
+        """Those who are *charged* the first three parts of *five*, as texts that add up to the brace of its bar."""
+        if not self.in_money:
+            return [self.hours(part) for part in charged]
+        units = fmt.money_units(five, self.money_decimals)[:CHARGED_PARTS]
+        return fmt.money_shares(sum(units), charged, self.money_decimals)
 
     def sentence(self, amount: int) -> str:
         """The main number of a sentence."""

@@ -9,9 +9,10 @@ from gpucost import format as fmt
 
 from gpucost_aggregator.reports.idle import CannotTell, Holding, Idle, IdleReport
 from gpucost_aggregator.reports.report import Row
+from gpucost_aggregator.ui.absence import Absence, absence
 from gpucost_aggregator.ui.figures import Scale
 from gpucost_aggregator.ui.pages import render
-from gpucost_aggregator.ui.sentences import empty_words, over_time
+from gpucost_aggregator.ui.sentences import over_time
 from gpucost_aggregator.ui.shell import shell
 from gpucost_aggregator.ui.surroundings import Surroundings
 
@@ -51,7 +52,7 @@ class IdleRow:
 
 @dataclass(frozen=True, slots=True)
 class IdlePage:
-    """All tables of the page, largest first."""
+    """All tables of the page, largest first; *empty* where nothing was recorded at all."""
 
     headline: str
     lede: str
@@ -63,14 +64,15 @@ class IdlePage:
     beyond: Mapping[str, str]
     unit: str
     exports: tuple[tuple[str, str], ...]
-    empty: tuple[str, str]
+    empty: Absence | None
 
 
 def idle_page(found: IdleReport, scale: Scale, around: Surroundings) -> str:
     """The page of *found*, with amounts in *scale*, which is that of the whole range."""
     act, quiet, partly, free = idle_rows(found, scale, around)
+    nothing = absence(around, found.report.total.group.first_ns, "Which GPUs are idle?")
     view = IdlePage(
-        headline=_headline(found, act, scale, around),
+        headline=nothing.sentence if nothing else _headline(found, act, scale),
         lede=_lede(found, scale, around),
         act=act[:MOST_TO_ACT_ON],
         quiet=quiet[:MOST_ROWS],
@@ -90,7 +92,7 @@ def idle_page(found: IdleReport, scale: Scale, around: Surroundings) -> str:
         },
         unit=scale.unit,
         exports=(("CSV", around.export("idle", "csv")), ("JSON", around.export("idle", "json"))),
-        empty=empty_words(around),
+        empty=nothing,
     )
     return render("idle.html", shell("Idle", around), view=view)
 
@@ -128,9 +130,7 @@ def _to_act_on(subject: Idle) -> bool:
     return subject.now and subject.holding.is_held and not subject.ignored
 
 
-def _headline(found: IdleReport, act: Rows, scale: Scale, around: Surroundings) -> str:
-    if not around.has_data:
-        return "Which GPUs are idle?"
+def _headline(found: IdleReport, act: Rows, scale: Scale) -> str:
     if not act:
         return "Nothing that is held is idle now."
     boards = {row.subject.holding.gpu for row in found.report.rows if _to_act_on(row.subject)}

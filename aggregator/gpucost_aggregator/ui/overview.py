@@ -11,17 +11,12 @@ from gpucost_aggregator.reports.idle import Fleet, IdleReport
 from gpucost_aggregator.reports.models import Model
 from gpucost_aggregator.reports.namespaces import Namespace
 from gpucost_aggregator.reports.report import Report
+from gpucost_aggregator.ui.absence import Absence, absence, nobody
 from gpucost_aggregator.ui.cost_table import CostTable, cost_table, name_model, name_namespace
 from gpucost_aggregator.ui.figures import LedgerBar, Scale, ledger_bar, scale_of
 from gpucost_aggregator.ui.idle_page import HOURS_PER_MONTH, IdleRow, idle_rows, waste_pace
 from gpucost_aggregator.ui.pages import render
-from gpucost_aggregator.ui.sentences import (
-    FIRST_COMMAND,
-    empty_words,
-    over_time,
-    quarantine_words,
-    spend_sentence,
-)
+from gpucost_aggregator.ui.sentences import over_time, quarantine_words, spend_sentence
 from gpucost_aggregator.ui.shell import shell
 from gpucost_aggregator.ui.spend_chart import SpendChart, spend_chart
 from gpucost_aggregator.ui.surroundings import Surroundings
@@ -80,8 +75,7 @@ class Overview:
     idle_href: str
     adds_up: str
     notes: tuple[str, ...]
-    empty: tuple[str, str]
-    first_command: str
+    empty: Absence
 
 
 def overview_page(found: Findings, around: Surroundings) -> str:
@@ -99,9 +93,10 @@ def overview_page(found: Findings, around: Surroundings) -> str:
         lambda row: name_namespace(row, around.clusters, around.link),
         MOST_NAMESPACES,
     )
-    when = over_time(around, found.models.total.group.first_ns)
+    first_ns = found.models.total.group.first_ns
+    nothing = absence(around, first_ns, "What do your GPUs cost?")
     view = Overview(
-        headline=spend_sentence(shares, scale, when) if around.has_data else "What do your GPUs cost?",
+        headline=nothing.sentence if nothing else spend_sentence(shares, scale, over_time(around, first_ns)),
         lede=_lede(found, act, scale),
         bar=ledger_bar(scale.main(shares), scale, of_some=bool(around.picked_namespaces)),
         figures=_figures(found, scale),
@@ -115,8 +110,7 @@ def overview_page(found: Findings, around: Surroundings) -> str:
         idle_href=around.link("/idle"),
         adds_up=models.adds_up,
         notes=quarantine_words(found.models.quarantined),
-        empty=empty_words(around),
-        first_command="" if around.has_data else FIRST_COMMAND,
+        empty=nothing or nobody(around),
     )
     return render("overview.html", shell("Overview", around), view=view)
 

@@ -61,7 +61,7 @@ def render(template: str, shell: Shell, **views: Any) -> str:
     return _environment().get_template(template).render(shell=shell, **views)
 
 
-def render_bare(template: str, **views: str) -> str:
+def render_bare(template: str, **views: Any) -> str:
     """A page without a shell."""
     return _environment().get_template(template).render(**views)
 

@@ -14,7 +14,9 @@ def over_time(around: Surroundings, first_ns: int | None) -> str:
     """The time of a sentence: ``in 7 days``, or since when there are books, if that is later."""
     answered = around.period.answered
     if first_ns is not None and first_ns - answered.start_ns >= around.known.step_ns:
-        return f"since {fmt.instant(first_ns, around.zone)}".replace(" ", "\u00a0")
+        weekday, day, month, clock, zone = fmt.instant(first_ns, around.zone).split(" ")
+        # Kept together: a day, and a time with its zone and what follows it; not more, or a phone breaks inside.
+        return f"since {weekday} {day}\u00a0{month} {clock}\u00a0{zone}"
     text = around.period.text
     if text == "today":
         return "today"
@@ -34,6 +36,9 @@ def spend_sentence(shares: Shares, scale: Scale, when: str) -> str:
         (five.unobserved, "was watched by nobody"),
     ]
     said = [f"{fmt.percent(part, five.total)} {words}" for part, words in parts if part]
+    if not said and five.unknown:
+        share = fmt.percent(five.unknown, five.total)
+        return f"{scale.sentence(five.total)} {when}. Nobody knows whether {share} of it was used."
     if not said:
         return f"{scale.sentence(five.total)} {when}, and all of it was used."
     first, *others = said
@@ -48,27 +53,3 @@ def quarantine_words(held: QuarantineTotals) -> tuple[str, ...]:
     hours = fmt.gpu_hours(held.charged_ns, fmt.hours_decimals(held.charged_ns))
     cost = fmt.money_sentence(held.cost_nanodollars)
     return (f"Quarantined beside this: {fmt.count(held.slices, 'slice')}, {hours} GPU-hours, {cost}.",)
-
-
-FIRST_COMMAND = "gpucost-agent run --cluster NAME --node NODE --aggregator HOST:9443"
-"""What starts an agent on a node of GPUs."""
-
-
-def empty_words(around: Surroundings) -> tuple[str, str]:
-    """A title and what to make of it, where a page has no rows."""
-    if not around.has_data:
-        return (
-            "No agent has reported yet",
-            "Agents report one window after they start. This page fills by itself.",
-        )
-    answered = around.period.answered
-    if answered.length_ns <= 0:
-        return "No window of this time is complete yet", "Choose a longer range, or wait for the next window."
-    when = fmt.interval(answered.start_ns, answered.end_ns, around.zone)
-    picked = [*around.picked_clusters, *around.picked_namespaces]
-    if picked:
-        return (
-            "Nothing held a GPU here",
-            f"{when}, {fmt.names(picked)}. Take the filter away to see the others.",
-        )
-    return "No GPU was held in this time", f"{when}. What was free or unobserved stands in the bar above."

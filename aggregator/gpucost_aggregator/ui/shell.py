@@ -83,7 +83,7 @@ def shell(title: str, around: Surroundings) -> Shell:
         health_text=_health_text(around, lag_ns),
         agents=_agents(around),
         version=around.version,
-        refresh_seconds=None if around.has_data else 5,
+        refresh_seconds=None if around.clusters else 5,
     )
 
 
@@ -103,7 +103,7 @@ def _clusters(around: Surroundings) -> tuple[Link, ...]:
     everything = Link("All clusters", around.link(around.path, cluster=""), not around.picked_clusters)
     return everything, *(
         Link(name, around.link(around.path, cluster=name), name in around.picked_clusters)
-        for name in around.clusters
+        for name in (*around.clusters, *around.names.unheard_clusters)
     )
 
 
@@ -132,8 +132,16 @@ def _is_late(around: Surroundings, lag_ns: int) -> bool:
 
 
 def _banners(around: Surroundings, lag_ns: int) -> tuple[Banner, ...]:
+    known, names = around.known, around.names
     banners = []
-    known = around.known
+    # Where all names are unknown, the page says nothing else.
+    for asked, strange in (
+        (around.picked_clusters, names.unheard_clusters),
+        (around.picked_namespaces, names.unheard_namespaces),
+    ):
+        if strange and set(strange) != set(asked):
+            text = f"{fmt.names(strange)}: nothing of this name has ever reported."
+            banners.append(Banner("warn", "Unknown name", text))
     if known.complete_through_ns is not None and _is_late(around, lag_ns):
         at = fmt.instant(known.complete_through_ns, around.zone)
         text = f"The last complete window ended {at}, {fmt.duration(lag_ns)} ago. Numbers below end there."
@@ -156,7 +164,7 @@ def _health(around: Surroundings, lag_ns: int) -> str:
 def _health_text(around: Surroundings, lag_ns: int) -> str:
     through = around.known.complete_through_ns
     if through is None:
-        return "Waiting for the first agent"
+        return "No such cluster" if around.names.unheard_clusters else "Waiting for the first agent"
     word = "Late" if _is_late(around, lag_ns) else "Complete"
     return f"{word} to {fmt.clock_time(through, around.zone)}"
 

@@ -6,7 +6,8 @@ from datetime import tzinfo
 from urllib.parse import urlencode
 
 from gpucost_aggregator.reports.completeness import Completeness
-from gpucost_aggregator.reports.period import Period
+from gpucost_aggregator.reports.names import Names
+from gpucost_aggregator.reports.period import Period, Record
 
 State = Mapping[str, str]
 """What of the URL a page keeps in its links: window, cluster, namespace, tz, theme; a list has commas."""
@@ -19,7 +20,11 @@ STATE_PARAMETERS = ("window", "cluster", "namespace", "tz", "theme")
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """*clusters* are all that there are; *known* and *period* are of those asked for."""
+    """
+    *names* has all clusters that there are; *known* and *period* are of those asked for.
+
+    *record* is looked up where the period has nothing to show.
+    """
 
     path: str
     state: State
@@ -28,7 +33,8 @@ class Surroundings:
     now_ns: int
     zone: tzinfo
     version: str
-    clusters: tuple[str, ...] = ()
+    names: Names = field(default_factory=Names)
+    record: Record = field(default_factory=Record)
     picked_clusters: tuple[str, ...] = ()
     picked_namespaces: tuple[str, ...] = ()
     counts: Mapping[str, str] = field(default_factory=dict)
@@ -44,6 +50,11 @@ class Surroundings:
         state = {name: text for name, text in self.state.items() if text and name != "theme"}
         query = urlencode(state | {"format": kind, "limit": str(MOST_EXPORTED)}, safe=",:/")
         return f"/api/v1/reports/{report}?{query}"
+
+    @property
+    def clusters(self) -> tuple[str, ...]:
+        """Every cluster that was ever heard."""
+        return self.names.clusters
 
     @property
     def has_data(self) -> bool:

@@ -9,10 +9,11 @@ from gpucost_aggregator.reports.five_parts import shares_of_report
 from gpucost_aggregator.reports.models import Model
 from gpucost_aggregator.reports.namespaces import Namespace
 from gpucost_aggregator.reports.report import Report, Subject
+from gpucost_aggregator.ui.absence import Absence, absence, nobody
 from gpucost_aggregator.ui.cost_table import CostTable, Named, cost_table, name_model, name_namespace
 from gpucost_aggregator.ui.figures import LedgerBar, Scale, ledger_bar, scale_of
 from gpucost_aggregator.ui.pages import render
-from gpucost_aggregator.ui.sentences import empty_words, over_time, quarantine_words
+from gpucost_aggregator.ui.sentences import over_time, quarantine_words
 from gpucost_aggregator.ui.shell import shell
 from gpucost_aggregator.ui.surroundings import Surroundings
 
@@ -24,16 +25,16 @@ MILLION_USD = 1_000_000 * NANODOLLARS_PER_USD
 
 @dataclass(frozen=True, slots=True)
 class TablePage:
-    """Everything in the template that is not the shell; *empty* is said where there are no rows at all."""
+    """Everything in the template that is not the shell; *empty* is said where there are no rows."""
 
     headline: str
     lede: str
-    bar: LedgerBar
+    bar: LedgerBar | None
     table: CostTable
     subtitle: str
     exports: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
-    empty: tuple[str, str]
+    empty: Absence
 
 
 def namespaces_page(report: Report[Namespace], around: Surroundings) -> str:
@@ -67,15 +68,24 @@ def _view(
     shares = shares_of_report(report)
     scale = scale_of(shares)
     path = f"{head.lower()}s"
+    first_ns = report.total.group.first_ns
+    nothing = absence(around, first_ns, f"What does each {head.lower()} cost?")
+    table = cost_table(head, report, scale, named, MOST_ROWS)
+    if table.besides:
+        lede = f"{lede} Charged to none of them: {fmt.names(table.besides)}{_unit(scale)}."
     return TablePage(
-        headline=_headline(_who(report, head.lower()), report, scale, around),
+        headline=nothing.sentence
+        if nothing
+        else _headline(report, table, scale, over_time(around, first_ns)),
         lede=lede,
-        bar=ledger_bar(scale.main(shares), scale, of_some=bool(around.picked_namespaces)),
-        table=cost_table(head, report, scale, named, MOST_ROWS),
+        bar=None
+        if nothing
+        else ledger_bar(scale.main(shares), scale, of_some=bool(around.picked_namespaces)),
+        table=table,
         subtitle=_subtitle(report.rows_in_all),
         exports=(("CSV", around.export(path, "csv")), ("JSON", around.export(path, "json"))),
         notes=quarantine_words(report.quarantined),
-        empty=empty_words(around),
+        empty=nothing or nobody(around),
     )
 
 
@@ -95,13 +105,22 @@ def _who(report: Report[Subject], noun: str) -> str:
     return f"{fmt.count(named, noun)} and {workloads}" if named else workloads
 
 
-def _headline(who: str, report: Report[Subject], scale: Scale, around: Surroundings) -> str:
-    five = scale.main(shares_of_report(report))
-    when = over_time(around, report.total.group.first_ns)
+def _headline(report: Report[Subject], table: CostTable, scale: Scale, when: str) -> str:
+    """What the rows cost, as their sum below them says it."""
     if not report.rows:
         return f"Nobody was charged anything {when}."
-    idle = fmt.percent(five.idle, five.charged)
-    charged = ledger_bar(five, scale).charged if scale.in_money else scale.sentence(five.charged)
-    if five.charged >= MILLION_USD and scale.in_money:
-        charged = scale.sentence(five.charged)
-    return f"{who} cost {charged} {when}. {idle} of it was held but idle."
+    paid = table.paid
+    idle = (
+        (paid.cost_idle_nanodollars, paid.cost_nanodollars)
+        if scale.in_money
+        else (paid.idle_ns, paid.charged_ns)
+    )
+    charged = f"{table.paid_text}{_unit(scale)}"
+    if scale.in_money and paid.cost_nanodollars >= MILLION_USD:
+        charged = scale.sentence(paid.cost_nanodollars)
+    who = _who(report, table.head.lower())
+    return f"{who} cost {charged} {when}. {fmt.percent(*idle)} of it was held but idle."
+
+
+def _unit(scale: Scale) -> str:
+    return "" if scale.in_money else " GPU-hours"

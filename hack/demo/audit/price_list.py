@@ -87,6 +87,41 @@ def read(book: str | None, catalogue: Path) -> PriceList:
         return PriceList(rules, list(csv.DictReader(lines)))
 
 
+def refusal(book: str) -> str | None:
+    """Why a book's text can not be checked against, as LINE:COLUMN: WORDS; None: it can."""
+    try:
+        root = yaml.compose(book, Loader=yaml.BaseLoader)
+    except yaml.MarkedYAMLError as error:
+        return _at(error.problem_mark or error.context_mark, f"not YAML: {error.problem}")
+    except yaml.YAMLError as error:
+        return f"1:1: not YAML: {error}"
+    if not isinstance(root, yaml.MappingNode):
+        return "1:1: a price book is a mapping with `rules`"
+    rules = {key.value: value for key, value in root.value}.get("rules")
+    if not isinstance(rules, yaml.SequenceNode):
+        return _at(root.start_mark, "a price book has a list of `rules`")
+    for rule in rules.value:
+        if words := _not_a_rule(rule):
+            return _at(rule.start_mark, words)
+    return None
+
+
+def _not_a_rule(rule: yaml.Node) -> str | None:
+    if not isinstance(rule, yaml.MappingNode):
+        return "a rule is a mapping"
+    fields = {key.value: value.value for key, value in rule.value}
+    if missing := [key for key in ("name", "date") if not isinstance(fields.get(key), str)]:
+        return f"a rule needs `{missing[0]}`"
+    amounts = [fields[key] for key in ("gpu_usd_per_hour", "node_usd_per_hour") if key in fields]
+    if len(amounts) != 1 or not _AMOUNT.fullmatch(str(amounts[0])):
+        return "a rule needs one amount, `gpu_usd_per_hour` or `node_usd_per_hour`, of dollars"
+    return None
+
+
+def _at(mark: yaml.Mark | None, words: str) -> str:
+    return f"{mark.line + 1}:{mark.column + 1}: {words}" if mark else f"1:1: {words}"
+
+
 def _nanodollars(text: str) -> int:
     amount = Fraction(text) * 10**9
     assert amount.denominator == 1, f"{text} is finer than a nano-dollar"

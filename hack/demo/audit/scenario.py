@@ -12,8 +12,11 @@ import yaml
 
 NS = 1_000_000_000
 NEVER = 2**63
-_UNITS_NS = {"h": 3_600 * NS, "m": 60 * NS, "s": NS, "ms": 1_000_000}
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+_WINDOW_S = 10
+"""Where a scenario says nothing else."""
+
+_UNITS_NS = {"h": 3_600 * NS, "m": 60 * NS, "s": NS, "ms": 1_000_000, "us": 1_000}
+_PART = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|m|h)")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -130,7 +133,7 @@ def read(text: str, facts: Mapping[str, Any]) -> Scenario:
         for cluster in document["clusters"]
         for node in cluster["nodes"]
     ]
-    return Scenario(document["name"], int(document["window_seconds"]) * NS, tuple(nodes))
+    return Scenario(document["name"], int(document.get("window_seconds", _WINDOW_S)) * NS, tuple(nodes))
 
 
 def offset_ns(value: object) -> int:

@@ -16,8 +16,8 @@ LATENESS_NS = 10 * NS
 CHANGE_NS = 1 * NS
 """A change of holders is seen to the second, as the kubelet is asked every second."""
 
-AWAY_NS = 2 * NS
-"""When a kubelet went away or came back is seen to two seconds: a question more or less, before or after."""
+AWAY_NS = 3 * NS
+"""When a kubelet went away or came back is seen to three seconds: the question before, and two dials after."""
 
 
 @dataclass(slots=True)

@@ -183,3 +183,32 @@ def test_a_fleet_that_never_reported_has_empty_reports() -> None:
         assert (body["rows"], body["complete_through"], body["window_seconds"]) == ([], None, None)
         assert body["total"]["cost_nanodollars"] == "0"
         assert body["total"]["efficiency"] is None
+
+
+@pytest.mark.parametrize("path", ["/api/v1/reports/models", "/api/v1/slices"])
+def test_a_name_that_never_reported_is_no_silent_zero(web: Web, path: str) -> None:
+    assert web.get(f"{path}?cluster=prod-us&namespace=chat").json["hints"] == []
+    hints = web.get(f"{path}?cluster=nope,lab-eu").json["hints"]
+    assert hints == ["no cluster named nope has reported: lab-eu, prod-us have"]
+    hints = web.get(f"{path}?cluster=lab-eu&namespace=chat").json["hints"]
+    assert hints == ["no namespace named chat has held a GPU: sandbox, speech have"]
+    assert len(web.get(f"{path}?cluster=nope&namespace=chat").json["hints"]) == 1
+
+
+def test_a_namespace_of_another_time_is_known(web: Web) -> None:
+    body = web.get("/api/v1/reports/models?window=1m&namespace=training").json
+    assert (body["rows"], body["hints"]) == ([], [])
+
+
+def test_before_anybody_reported_every_name_is_unknown() -> None:
+    hints = Web(MemoryStore(), END).get("/api/v1/reports/idle?cluster=nope").json["hints"]
+    assert hints == ["no cluster has reported yet"]
+
+
+def test_a_plus_that_came_as_a_space_is_recognised(web: Web) -> None:
+    path = "/api/v1/reports/models?window=2026-11-21T07:00:00+01:00,2026-11-21T09:00:00+01:00"
+    answer = web.get(path)
+    assert answer.status == 400
+    assert answer.json["hint"].startswith("in an address write + as %2B")
+    assert web.get(path.replace("+", "%2B")).json["requested"]["start"] == "2026-11-21T06:00:00Z"
+    assert "%2B" not in web.get("/api/v1/reports/models?window=soon").json["hint"]

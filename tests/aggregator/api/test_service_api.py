@@ -16,6 +16,7 @@ from gpucost_aggregator.store.rows import NodeProgress
 
 NOW = from_rfc3339("2026-11-21T08:00:00Z") + NS_PER_SECOND
 PAGES = ("/", "/namespaces", "/models", "/idle")
+ALWAYS_THERE = {"/healthz", "/readyz", "/metrics", "/api/v1/openapi.json"}
 
 
 class BrokenStore(MemoryStore):
@@ -52,6 +53,22 @@ def test_the_description_has_every_parameter() -> None:
         assert set(names) <= set(document["components"]["parameters"])
 
 
+def test_the_description_has_every_status_and_says_what_every_object_holds() -> None:
+    document = description("1")
+    for path, said in document["paths"].items():
+        known = set(said["get"]["responses"])
+        assert "405" in known
+        assert {"400", "404", "503"} <= known or path in ALWAYS_THERE
+    report = document["components"]["schemas"]["Report"]["properties"]["remainders"]["properties"]
+    cannot_tell = document["paths"]["/api/v1/reports/idle"]["get"]["responses"]["200"]["content"]
+    own = cannot_tell["application/json"]["schema"]["allOf"][2]["properties"]
+    for each in (report["quarantined"], report["unpriced"], own["cannot_tell"]["items"]):
+        assert each["properties"]
+    body = Web(MemoryStore(), NOW).get("/api/v1/reports/idle").json["remainders"]
+    for name in ("quarantined", "unpriced"):
+        assert set(body[name]) == set(report[name]["properties"])
+
+
 def test_the_description_is_served_with_the_version(web: Web) -> None:
     assert web.get("/api/v1/openapi.json").json["info"]["version"] == "1.2.3"
 
@@ -81,8 +98,22 @@ def test_nothing_is_said_in_the_language_of_who_asked(web: Web) -> None:
     page = web.get("/nowhere", accept="text/html,*/*")
     assert page.status == 404
     assert "<h1>There is nothing here</h1>" in page.text
-    assert web.get("/nowhere").json["error"] == "there is nothing at /nowhere"
+    assert "/api/" not in page.text
+    for path in PAGES:
+        assert f'<a href="{path}">' in page.text
+    elsewhere = web.get("/nowhere").json
+    assert elsewhere["error"] == "there is nothing at /nowhere"
+    assert elsewhere["hint"] == "the pages are /, /namespaces, /models, /idle"
     assert web.get("/api/v1/nowhere", accept="text/html").json["hint"].startswith("/api/v1/openapi.json")
+
+
+@pytest.mark.parametrize("path", ["/namespaces", "/api/v1/reports/idle"])
+def test_a_slash_at_the_end_leads_to_the_page_without(web: Web, path: str) -> None:
+    for query in ("", "?window=7d&tz=Asia/Tokyo"):
+        answer = web.request("GET", f"{path}/{query}", follow=False)
+        assert (answer.status, answer.headers["Location"]) == (308, path + query)
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert web.request("GET", "/nowhere/", follow=False).status == 404
 
 
 def test_only_reading_is_possible(web: Web) -> None:

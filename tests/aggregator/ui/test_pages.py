@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -220,3 +221,28 @@ def test_many_rows_are_one_row_of_others_and_still_add_up() -> None:
     idle = read(web.get("/idle").text).text
     assert "400 workloads hold 400 GPUs and do nothing." in idle
     assert "30 of 400 shown" in idle
+
+
+def test_a_time_keeps_its_zone_on_one_line_and_no_more() -> None:
+    html = Web(fleet(), END).get("/").text
+    assert "since Sat 21\N{NO-BREAK SPACE}Nov 07:58\N{NO-BREAK SPACE}UTC." in html
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_how_complete_it_is_is_said_in_the_page_too_where_the_rail_is_not(web: Web, path: str) -> None:
+    main = web.get(path).text.split("<main", 1)[1]
+    assert "Complete to 08:00 UTC · 2 of 2 nodes heard" in main
+
+
+def test_use_that_nobody_knows_is_not_called_use() -> None:
+    speech = Holder(HolderKind.CONTAINER, "speech", "whisper-0", "uid", "main")
+    row = a_slice(holder=speech)
+    unknown = replace(
+        row,
+        time=replace(row.time, used_ns=0, unmeasured_ns=MINUTE_NS),
+        cost=replace(row.cost, used_nanodollars=0, unmeasured_nanodollars=row.cost.nanodollars),
+    )
+    store = MemoryStore()
+    store.commit([a_batch(1, unknown, closed_through_ns=START_NS + MINUTE_NS)])
+    text = read(Web(store, START_NS + MINUTE_NS).get("/?window=1h").text).text
+    assert "Nobody knows whether 100% of it was used." in text
