@@ -14,7 +14,7 @@ PYTEST_ARGUMENTS ?=
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --custom-compile-command "make lock"
 
-.PHONY: help setup toolchain library test check format format-check lint types layers fresh \
+.PHONY: help setup toolchain library test browser check format format-check lint types layers fresh \
 	proto proto-check docs docs-check laws golden demo sabotage lock wheel clean
 
 help:
@@ -43,6 +43,15 @@ library: toolchain ## the simulated NVML library
 
 test: $(STAMP) library ## all tests that need no GPU, cluster or browser (PYTEST_ARGUMENTS=... is passed on)
 	$(BIN)/python -m pytest -m "not gpu and not cluster and not browser" $(PYTEST_ARGUMENTS)
+
+browser: $(STAMP) ## the page in a real browser (Chromium)
+	@command -v chromium >/dev/null && exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && apt-get install -y -qq chromium >/dev/null; \
+	else \
+		echo "Chromium is missing: apt-get install -y chromium" >&2; exit 1; \
+	fi
+	$(BIN)/python -m pytest -m browser $(PYTEST_ARGUMENTS)
 
 check: format-check lint types layers fresh ## format, lint, types, layers, generated files
 
