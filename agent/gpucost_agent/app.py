@@ -86,8 +86,7 @@ def run(settings: Settings) -> int:
     clock = SystemClock()
     prices = load_prices(settings)
     credentials = _credentials(settings)
-    driver = _driver()
-    gpus = driver.gpus()
+    driver, gpus = _driver(log)
     processes = Processes(settings.proc_root, clock)
     spool = Spool(settings.spool_dir, Bounds())
     cluster = _follow_cluster(settings, clock, stop)
@@ -192,12 +191,18 @@ def load_prices(settings: Settings) -> Prices:
     return Prices(book, load_catalogue())
 
 
-def _driver() -> Driver:
+def _driver(log: FilteringBoundLogger) -> tuple[Driver, tuple[Gpu, ...]]:
     try:
-        return open_driver()
+        driver = open_driver()
+        gpus = driver.gpus()
     except Retry as trouble:
         # Kubernetes starts the agent again, with its own growing pauses.
         raise Stop(str(trouble), EXIT_NO_DRIVER) from trouble
+    if driver.nameless:
+        log.error(
+            "gpus_without_a_name", count=driver.nameless, what="the driver counts them and can not name them"
+        )
+    return driver, gpus
 
 
 def _credentials(settings: Settings) -> grpc.ChannelCredentials | None:

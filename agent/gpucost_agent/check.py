@@ -107,6 +107,10 @@ def _driver(clock: Clock) -> tuple[tuple[Gpu, ...], set[int], list[Finding]]:
     except Retry as trouble:
         return (), set(), [_no("driver", str(trouble), EXIT_NO_DRIVER)]
     findings = [_ok("driver", f"NVIDIA {driver.version()}, {len(gpus)} GPUs")]
+    if driver.nameless:
+        findings.append(
+            _no("driver", f"{driver.nameless} more GPUs that it counts and can not name: look at dmesg")
+        )
     pids: set[int] = set()
     for gpu in gpus:
         reading = driver.reader(gpu, clock).read()
@@ -174,6 +178,10 @@ def _cluster(settings: Settings, clock: Clock) -> tuple[Node | None, list[Findin
         words = f"{pods.trouble or 'the node was not found'}: give --node as `kubectl get nodes` shows it"
         return None, [_no("kube-api", words)]
     words = f"{len(latest.pods)} pods on node {latest.node.name}, cluster {latest.cluster_uid or 'unknown'}"
+    if pods.malformed:
+        return latest.node, [
+            _no("kube-api", f"{words}; {pods.malformed} objects were no pods and are left out")
+        ]
     return latest.node, [_ok("kube-api", words)]
 
 

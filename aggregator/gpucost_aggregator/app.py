@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -11,9 +10,9 @@ from dataclasses import dataclass
 import grpc.aio
 from aiohttp import web
 from gpucost import __version__
-from gpucost.clock import Instant
 from gpucost.logs import logger
 from gpucost.settings_source import HostPort
+from gpucost.system_clock import SystemClock
 from gpucost.tls import server_credentials
 from gpucost.v1 import stream_pb2_grpc
 from gpucost.wire import MAX_MESSAGE_BYTES
@@ -41,14 +40,6 @@ _GRPC_OPTIONS = (
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
 )
-
-
-class SystemClock:
-    """This machine's two clocks."""
-
-    def now(self) -> Instant:
-        """This moment."""
-        return Instant(time.time_ns(), time.monotonic_ns())
 
 
 @dataclass(frozen=True, slots=True)

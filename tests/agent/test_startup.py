@@ -8,10 +8,8 @@ from pathlib import Path
 import pytest
 from gpucost.identity import HolderKind
 
-from contracts.agent_process import LIBRARY, AgentHome, simulated_driver, stop
+from contracts.agent_process import AgentHome, simulated_driver, stop
 from contracts.aggregator_by_hand import Aggregator, Door, until
-
-DRIVER = pytest.mark.skipif(not (LIBRARY / "libnvidia-ml.so.1").exists(), reason="run `make library` first")
 
 
 def has_driver() -> bool:
@@ -37,7 +35,6 @@ def test_no_driver_library(tmp_path: Path) -> None:
     assert "Traceback" not in complaints
 
 
-@DRIVER
 def test_a_driver_that_is_not_loaded(tmp_path: Path) -> None:
     code, out, complaints = AgentHome(tmp_path, tmp_path / "no.map").run()
     assert code == 3, out + complaints
@@ -56,7 +53,6 @@ def test_a_broken_price_book_is_named_to_the_column(tmp_path: Path) -> None:
     assert int(column) > 0
 
 
-@DRIVER
 def test_a_file_in_the_way_of_the_spool(tmp_path: Path, mapping: Path) -> None:
     # Also root is kept out by a file where a folder has to be.
     (tmp_path / "spool").write_text("")
@@ -65,7 +61,6 @@ def test_a_file_in_the_way_of_the_spool(tmp_path: Path, mapping: Path) -> None:
     assert f"--spool-dir {tmp_path / 'spool'}" in complaints
 
 
-@DRIVER
 def test_a_spool_in_use(tmp_path: Path, mapping: Path) -> None:
     home = AgentHome(tmp_path, mapping)
     with home.start() as first:
@@ -79,7 +74,6 @@ def test_a_spool_in_use(tmp_path: Path, mapping: Path) -> None:
             stop(first)
 
 
-@DRIVER
 def test_a_port_in_use(tmp_path: Path, mapping: Path) -> None:
     home = AgentHome(tmp_path, mapping)
     with socket.socket() as taken:
@@ -90,7 +84,6 @@ def test_a_port_in_use(tmp_path: Path, mapping: Path) -> None:
     assert "--metrics-listen" in complaints
 
 
-@DRIVER
 def test_without_a_kubelet_it_runs_and_says_that_it_can_not_say_who_held_the_gpu(
     tmp_path: Path, mapping: Path
 ) -> None:
@@ -107,7 +100,6 @@ def test_without_a_kubelet_it_runs_and_says_that_it_can_not_say_who_held_the_gpu
     assert reasons == {"kubelet_away"}
 
 
-@DRIVER
 def test_an_agent_that_is_started_again_goes_on_where_the_one_before_it_ended(
     tmp_path: Path, mapping: Path
 ) -> None:
@@ -126,7 +118,6 @@ def test_an_agent_that_is_started_again_goes_on_where_the_one_before_it_ended(
     assert len(keys) == len(set(keys))
 
 
-@DRIVER
 def test_an_aggregator_that_is_away_at_the_start_gets_everything_later(tmp_path: Path, mapping: Path) -> None:
     door, aggregator = Door(), Aggregator()
     door.open(aggregator)
@@ -149,7 +140,6 @@ def test_an_aggregator_that_is_away_at_the_start_gets_everything_later(tmp_path:
             door.shut()
 
 
-@DRIVER
 def test_check_says_what_works_and_what_does_not(tmp_path: Path, mapping: Path) -> None:
     code, out, complaints = AgentHome(tmp_path, mapping).run("check")
     assert code == 1, out + complaints
@@ -163,7 +153,6 @@ def test_check_says_what_works_and_what_does_not(tmp_path: Path, mapping: Path) 
     assert not (tmp_path / "spool").exists(), "a check leaves nothing behind"
 
 
-@DRIVER
 def test_check_ends_with_the_code_that_the_agent_would_end_with(tmp_path: Path, mapping: Path) -> None:
     assert AgentHome(tmp_path, tmp_path / "no.map").run("check")[0] == 3
     (tmp_path / "spool").write_text("")

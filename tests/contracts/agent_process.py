@@ -38,6 +38,7 @@ _BARE = {
 @contextmanager
 def simulated_driver(folder: Path) -> Iterator[Path]:
     """The mapping of a driver with one GPU, which follows the clock."""
+    subprocess.run(["make", "-s", "-C", str(LIBRARY.parent)], check=True)
     folder.mkdir()
     (folder / "scenario.yaml").write_text(SCENARIO)
     arguments = ("--scenario", str(folder / "scenario.yaml"), "--state", str(folder / "state"))

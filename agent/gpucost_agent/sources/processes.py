@@ -74,10 +74,6 @@ class Processes:
                 f"{self._root} does not tell when the node booted: {getattr(error, 'strerror', None) or error}"
             ) from error
 
-    def sees_host(self, pids: Collection[int] = ()) -> bool:
-        """Whether the host's processes can be named; *pids* are those that the driver names now. Raises nothing."""
-        return self.blindness(pids) is None
-
     def blindness(self, pids: Collection[int] = ()) -> str | None:
         """
         Why the host's processes can not be named, in words for a person; None if they can.

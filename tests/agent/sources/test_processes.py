@@ -106,7 +106,7 @@ def test_the_boot(proc: Proc) -> None:
 def test_a_pid_of_the_driver_that_is_found_is_enough(proc: Proc) -> None:
     proc.start(1, 0, in_pod(), "gpucost-agent")
     proc.start(7, 100, in_pod())
-    assert proc.processes.sees_host([6, 7])
+    assert proc.processes.blindness([6, 7]) is None
     assert "none of the 2 processes" in str(proc.processes.blindness([5, 6]))
 
 
@@ -124,14 +124,13 @@ def test_process_1_tells_whether_these_are_the_hosts(
 ) -> None:
     proc.start(1, 0, cgroup, command)
     blindness = proc.processes.blindness()
-    assert proc.processes.sees_host() == (says is None)
     assert blindness is None if says is None else says in str(blindness)
 
 
 def test_the_kernels_thread_daemon_is_a_hosts(proc: Proc) -> None:
     proc.start(1, 0, "/", "unusual-init")
     proc.start(2, 0, "/", "kthreadd")
-    assert proc.processes.sees_host()
+    assert proc.processes.blindness() is None
 
 
 def test_an_empty_tree_is_not_the_hosts(proc: Proc) -> None:
