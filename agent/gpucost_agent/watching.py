@@ -188,7 +188,7 @@ def watch_holders(room: Room, source: HolderSource, files: HostFiles) -> None:
             complaint.works()
             _learn(room, reading, files)
             held = room.books.holdings.latest
-            unmapped = held.unmapped if held else ()
+            unmapped = tuple(raw for _, raw in held.unmapped) if held else ()
             room.metrics.unmapped.set(len(unmapped))
             if unmapped != told_unmapped:
                 room.log.warning("device_ids_unmapped", ids=unmapped[:8], count=len(unmapped))

@@ -1,13 +1,11 @@
 """
-Integrals of a GPU's activity, from what its readings say, over any interval of wall time.
+What is known of one engine's activity: of a whole GPU, or of a GPU instance in MIG mode.
 
-The driver's ring holds one sample per period; a sample stands for the time since the one before it.
-Nothing is assumed about time that no sample covers: it was not watched.
+Nothing is assumed about time that no source covers: it was not watched.
 """
 
-from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median_low
@@ -16,7 +14,8 @@ from typing import Generic, TypeVar
 from gpucost.units import NS_PER_MS
 from gpucost.window import Interval
 
-from gpucost_agent.readings import PPM, ProcessWindow, RingSample
+from gpucost_agent.ledger.spans import NOT_KNOWN, Efficiency, Spans, Watched
+from gpucost_agent.readings import PPM, ActivitySource, ActivitySpan, ProcessWindow, RingSample
 
 LONGEST_PERIOD_NS = 1_000 * NS_PER_MS
 """NVML documents sample periods of 1/6 s to 1 s; a first sample stands for no more than this."""
@@ -27,30 +26,43 @@ _MISSED_PERIODS = 2
 _REMEMBERED_DISTANCES = 31
 """Between samples of one read; their median is the period, whatever a few late or missing ones do."""
 
+_ROUNDED_OFF = 200
+"""The driver's rows by process are cut to whole percents, which takes half a percent from each in the mean."""
+
+RING_PROCESS = "ring_process"
+ACCOUNTING = "accounting"
+
 Who = TypeVar("Who")
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
-    """How long a GPU was watched, and busy, of an interval; and by how many samples."""
+class Seen:
+    """What the best source says of an interval: how long it watched, how busy the engine was, and in which ways."""
 
-    watched_ns: int
-    busy_ns: int
+    method: str = ""
+    watched_ns: int = 0
+    busy_ns: int = 0
+    samples: int = 0
+    efficiency: Efficiency = NOT_KNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Used(Generic[Who]):
+    """
+    Use by process in wall nanoseconds, and how many of the driver's samples say so.
+
+    *rounded_off* is how much of each its rows hide in the mean, as the driver cuts them to whole percents.
+    """
+
+    method: str
+    by_process: Mapping[Who, int]
     samples: int
+    rounded_off: Mapping[Who, int]
 
 
 @dataclass(frozen=True, slots=True)
-class _Span:
-    """Time that one sample stands for."""
-
-    start_ns: int
-    end_ns: int
-    busy_ppm: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Uses(Generic[Who]):
-    """Use by process over one reading's window of samples."""
+class _Rows(Generic[Who]):
+    """Use by process over one reading's window."""
 
     start_ns: int
     end_ns: int
@@ -60,86 +72,106 @@ class _Uses(Generic[Who]):
 
 class Activity(Generic[Who]):
     """
-    What is known of one GPU's activity. Processes stand in it by keys of the caller's choice.
+    Everything that sources say of one engine. Processes stand in it by keys of the caller's choice.
 
-    Samples have to be added in the order of their time; what is not is dropped, as the driver gave it before.
+    Samples and spans have to be added in the order of their time; what is not was given before, and is dropped.
     """
 
     def __init__(self, from_ns: int) -> None:
-        """*from_ns* is the first look: nothing before it is taken, even if the ring still knows it."""
+        """*from_ns* is the first look: nothing before it is taken, even if a source still knows it."""
         self._from_ns = from_ns
         self._distances: deque[int] = deque(maxlen=_REMEMBERED_DISTANCES)
-        self._spans: list[_Span] = []
-        self._uses: list[_Uses[Who]] = []
-
-    @property
-    def known_to_ns(self) -> int:
-        """End of the last sample."""
-        return self._spans[-1].end_ns if self._spans else self._from_ns
+        self._sources: dict[ActivitySource, Spans] = {}
+        self._rows: dict[str, list[_Rows[Who]]] = {}
 
     def add_samples(self, samples: Iterable[RingSample]) -> None:
-        """Add device activity, oldest first."""
-        samples = [sample for sample in samples if sample.ended_at_ns > self.known_to_ns]
+        """Add the driver's ring, oldest first."""
+        ring = self._source(ActivitySource.RING)
+        samples = [sample for sample in samples if sample.ended_at_ns > ring.known_to_ns]
         ends = [sample.ended_at_ns for sample in samples]
         self._distances.extend(later - earlier for earlier, later in pairwise(ends))
         for sample in samples:
-            start = max(self.known_to_ns, sample.ended_at_ns - self._reach_ns(sample))
-            self._spans.append(_Span(start, sample.ended_at_ns, min(PPM, sample.busy_ppm)))
+            since_ns = sample.ended_at_ns - self._reach_ns(sample.ended_at_ns - ring.known_to_ns)
+            ring.add(ActivitySpan(since_ns, sample.ended_at_ns, None, sample.busy_ppm))
+
+    def add_span(self, source: ActivitySource, span: ActivitySpan) -> None:
+        """Add what another source says."""
+        self._source(source).add(span)
 
     def add_uses(self, window: ProcessWindow, busy_ppm: Mapping[Who, int]) -> None:
-        """Add use by process over *window*; whoever is not named had none."""
-        start = max(window.since_ns, self._from_ns, self._uses[-1].end_ns if self._uses else self._from_ns)
-        if window.until_ns > start:
-            self._uses.append(_Uses(start, window.until_ns, window.samples, dict(busy_ppm)))
+        """Add the driver's rows by process over *window*, whose samples were added before; others had none."""
+        self._add_rows(RING_PROCESS, window, busy_ppm)
 
-    def watched(self, interval: Interval) -> Watched:
-        """What the samples say of *interval*."""
-        watched = busy = samples = 0
-        for span in self._overlapping(interval):
-            part = min(span.end_ns, interval.end_ns) - max(span.start_ns, interval.start_ns)
-            watched += part
-            busy += part * span.busy_ppm
-            samples += interval.start_ns < span.end_ns <= interval.end_ns
-        return Watched(watched, busy // PPM, samples)
+    def add_accounting(self, window: ProcessWindow, busy_ppm: Mapping[Who, int]) -> None:
+        """Add use by process over *window* as the driver integrated it."""
+        self._add_rows(ACCOUNTING, window, busy_ppm)
 
-    def used(self, interval: Interval) -> tuple[dict[Who, int], int]:
-        """
-        Nanoseconds of use by process in *interval*, and how many samples say so.
+    def seen(self, interval: Interval) -> Seen:
+        """What the best source says that watched *interval* about as long as any."""
+        found = {source: spans.watched(interval) for source, spans in self._sources.items()}
+        longest = max((watched.watched_ns for watched in found.values()), default=0)
+        for source in ActivitySource:
+            watched = found.get(source)
+            if watched is not None and longest and 10 * watched.watched_ns >= 9 * longest:
+                efficiency = watched.efficiency
+                if efficiency == NOT_KNOWN:
+                    others = (other.efficiency for other in found.values())
+                    efficiency = next((other for other in others if other != NOT_KNOWN), NOT_KNOWN)
+                return Seen(source.value, watched.watched_ns, watched.busy_ns, watched.samples, efficiency)
+        return Seen()
 
-        A reading's rows are means over its samples, so they count for the watched part of its window only.
-        """
-        used: dict[Who, int] = {}
-        samples = 0
-        for uses in self._uses:
-            part = Interval(uses.start_ns, uses.end_ns).cut(interval)
-            if part is None:
-                continue
-            watched = self.watched(part)
-            samples += watched.samples
-            for who, busy_ppm in uses.busy_ppm.items():
-                used[who] = used.get(who, 0) + watched.watched_ns * busy_ppm
-        return {who: scaled // PPM for who, scaled in used.items()}, samples
+    def used(self, interval: Interval) -> Used[Who] | None:
+        """Use by process in *interval*; None where nobody says anything of it."""
+        found = [self._used(method, interval) for method in (ACCOUNTING, RING_PROCESS)]
+        longest = max(length for length, _ in found)
+        return next((used for length, used in found if longest and 10 * length >= 9 * longest), None)
 
     def forget_before(self, instant_ns: int) -> None:
         """Drop what ended before *instant_ns*; no interval that begins earlier is asked for again."""
-        # One span more is kept, as the next sample begins where the last one ended.
-        keep = max(0, min(self._first_after(instant_ns), len(self._spans) - 1))
-        del self._spans[:keep]
-        self._uses = [uses for uses in self._uses if uses.end_ns > instant_ns] or self._uses[-1:]
+        for spans in self._sources.values():
+            spans.forget_before(instant_ns)
+        for method, rows in self._rows.items():
+            self._rows[method] = [each for each in rows if each.end_ns > instant_ns] or rows[-1:]
 
-    def _overlapping(self, interval: Interval) -> Iterator[_Span]:
-        for place in range(self._first_after(interval.start_ns), len(self._spans)):
-            span = self._spans[place]
-            if span.start_ns >= interval.end_ns:
-                return
-            yield span
+    def _source(self, source: ActivitySource) -> Spans:
+        return self._sources.setdefault(source, Spans(self._from_ns))
 
-    def _first_after(self, instant_ns: int) -> int:
-        return bisect_right(self._spans, instant_ns, key=lambda span: span.end_ns)
+    def _add_rows(self, method: str, window: ProcessWindow, busy_ppm: Mapping[Who, int]) -> None:
+        rows = self._rows.setdefault(method, [])
+        start_ns = max(window.since_ns, self._from_ns, rows[-1].end_ns if rows else self._from_ns)
+        if window.until_ns > start_ns:
+            rows.append(_Rows(start_ns, window.until_ns, window.samples, dict(busy_ppm)))
 
-    def _reach_ns(self, sample: RingSample) -> int:
-        since = sample.ended_at_ns - self.known_to_ns
+    def _used(self, method: str, interval: Interval) -> tuple[int, Used[Who]]:
+        """
+        How long the rows of *method* watched *interval*, and what they say.
+
+        Rows are means over their samples, so they count for the watched part of their window only.
+        """
+        used: dict[Who, int] = {}
+        hidden: dict[Who, int] = {}
+        length = samples = 0
+        for each in self._rows.get(method, ()):
+            part = Interval(each.start_ns, each.end_ns).cut(interval)
+            if part is None:
+                continue
+            ring = self._on_ring(part)
+            length += ring.watched_ns
+            samples += ring.samples
+            for who, busy_ppm in each.busy_ppm.items():
+                used[who] = used.get(who, 0) + ring.watched_ns * busy_ppm
+                if method == RING_PROCESS:
+                    hidden[who] = hidden.get(who, 0) + ring.watched_ns // _ROUNDED_OFF
+        by_process = {who: scaled // PPM for who, scaled in used.items()}
+        return length, Used(method, by_process, samples, hidden)
+
+    def _on_ring(self, interval: Interval) -> Watched:
+        ring = self._sources.get(ActivitySource.RING)
+        return ring.watched(interval) if ring is not None else Watched()
+
+    def _reach_ns(self, since_ns: int) -> int:
+        """How long a sample stands for that ended *since_ns* after the one before it."""
         if not self._distances:
-            return min(since, LONGEST_PERIOD_NS)
+            return min(since_ns, LONGEST_PERIOD_NS)
         period = median_low(self._distances)
-        return since if since <= _MISSED_PERIODS * period else period
+        return since_ns if since_ns <= _MISSED_PERIODS * period else period

@@ -17,10 +17,20 @@ from gpucost_agent.ledger.checkpoint import Checkpoint
 from gpucost_agent.ledger.clock_steps import ClockSteps
 from gpucost_agent.ledger.closing import close
 from gpucost_agent.ledger.directory import Directory
-from gpucost_agent.ledger.gpu_book import GpuBook, NodeView
-from gpucost_agent.ledger.holdings import Held, Holdings
+from gpucost_agent.ledger.gpu_book import GpuBook
+from gpucost_agent.ledger.holdings import Holdings
+from gpucost_agent.ledger.occupancy import Occupants
+from gpucost_agent.ledger.stretching import NodeView
 from gpucost_agent.ledger.usage import Process
-from gpucost_agent.readings import Boot, Gpu, GpuReading, HoldingReading
+from gpucost_agent.readings import (
+    ActivitySource,
+    Boot,
+    DcgmReading,
+    Gpu,
+    GpuReading,
+    HoldingReading,
+    Partition,
+)
 
 Quote = Callable[[str, int], Price]
 """Price of a GPU, by UUID, that is valid at an instant (wall nanoseconds)."""
@@ -34,11 +44,16 @@ _LONGEST_GAP_NS = 7 * 24 * 3_600 * 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """How the books are kept; one for a whole fleet. All in nanoseconds."""
+    """
+    How the books are kept; one for a whole fleet. All in nanoseconds.
+
+    *fractions*: what schedulers of fractions write into annotations counts.
+    """
 
     window_ns: int
     kubelet_grace_ns: int
     lateness_ns: int
+    fractions: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +96,8 @@ class Books:
         ended_ns = self.before.closed_through_ns if self.before is not None else 0
         if self.before is not None and self.before.boot_id != self.boot.boot_id:
             self.before = None
-        self.holdings = Holdings(self.first_look_ns, self.method.kubelet_grace_ns)
+        replicas = self.before.replicas if self.before is not None else None
+        self.holdings = Holdings(self.first_look_ns, self.method.kubelet_grace_ns, replicas)
         self._clock = ClockSteps(self.first_look_ns)
         start = self._begin_of_life()
         if self.before is not None:
@@ -115,6 +131,12 @@ class Books:
         if book is not None:
             book.add(reading, identities)
 
+    def read_dcgm(self, reading: DcgmReading) -> None:
+        """Take in what the node's dcgm-exporter says."""
+        for uuid, spans in reading.spans.items():
+            if (book := self._books.get(uuid)) is not None:
+                book.add_spans(ActivitySource.DCGM, spans)
+
     def read_holders(self, reading: HoldingReading) -> None:
         """Take in the kubelet's answer."""
         self.holdings.heard(reading)
@@ -143,6 +165,10 @@ class Books:
         """Every GPU that was seen since this agent began."""
         return tuple(book.gpu for book in self._books.values())
 
+    def partitions(self) -> dict[str, Partition]:
+        """How each GPU was cut when it was last seen, by UUID."""
+        return {uuid: book.partition for uuid, book in self._books.items()}
+
     def checkpoint(self) -> Checkpoint:
         """What the next agent needs to know, as of the last closed window."""
         lives = {uuid: book.life_start_ns for uuid, book in self._books.items()}
@@ -151,15 +177,22 @@ class Books:
         if self.before is not None and at_ns <= self.first_look_ns:
             # The gap before this agent is not closed yet, so it is still the one before it that knows.
             before = self.before
-            return Checkpoint(self.boot.boot_id, at_ns, lives, before.held, before.replicas, models)
+            return Checkpoint(
+                self.boot.boot_id, at_ns, lives, before.held, before.replicas, models, before.partitions
+            )
         # What was heard later is of time that the next agent will not have watched.
-        (period,) = self.holdings.periods(Interval(at_ns, at_ns + 1))
-        held = period.held or Held()
-        by_device = {
-            device: {self.directory.holder(name, at_ns): count for name, count in names.items()}
-            for device, names in held.by_device.items()
+        last = self._occupants().at(at_ns)
+        held = {
+            device: {holder: part.replicas or 1 for holder, part in holders.items()}
+            for device, holders in (last.by_device or {}).items()
         }
-        return Checkpoint(self.boot.boot_id, at_ns, lives, by_device, held.replicas, models)
+        partitions = {uuid: book.partition for uuid, book in self._books.items() if book.partition.mig}
+        return Checkpoint(self.boot.boot_id, at_ns, lives, held, last.replicas, models, partitions)
+
+    def _occupants(self) -> Occupants:
+        return Occupants(
+            self.holdings, self.directory, self.gpus(), self.method.fractions, self.directory.label_replicas
+        )
 
     def _begin_of_life(self) -> int:
         if self.first_look_ns - self.boot.booted_at_ns < _NODE_STARTING_NS:
@@ -175,7 +208,16 @@ class Books:
                 self._books[uuid].lose(self.first_look_ns)
 
     def _close(self, interval: Interval) -> ClosedWindow:
-        view = NodeView(self.directory, self.holdings, tuple(sorted(self._books)), self.before, self._clock)
+        occupants = self._occupants()
+        looked_at = interval.cut(Interval(self.first_look_ns, max(interval.end_ns, self.first_look_ns + 1)))
+        view = NodeView(
+            self.directory,
+            tuple(occupants.periods(looked_at)) if looked_at is not None else (),
+            occupants.at(self.first_look_ns) if self.before is not None else None,
+            tuple(sorted(self._books)),
+            self.before,
+            self._clock,
+        )
         slices: list[CostSlice] = []
         lives: dict[str, Interval] = {}
         lengths: dict[str, int] = {}

@@ -7,6 +7,8 @@ from typing import Any
 
 from gpucost.identity import Device, Holder, HolderKind
 
+from gpucost_agent.readings import ComputeInstance, GpuInstance, Partition
+
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
@@ -16,6 +18,7 @@ class Checkpoint:
     *lives* is when each GPU's life on this node began (wall nanoseconds).
     *models* are the GPUs' models by UUID, for the price of one that is gone when the next agent begins.
     *held* and *replicas* are the last that was known, as in ``Held`` but with holders.
+    *partitions* are how the GPUs in MIG mode were cut, by UUID.
     """
 
     boot_id: str
@@ -24,6 +27,7 @@ class Checkpoint:
     held: Mapping[Device, Mapping[Holder, int]] = field(default_factory=dict)
     replicas: Mapping[Device, int] = field(default_factory=dict)
     models: Mapping[str, str] = field(default_factory=dict)
+    partitions: Mapping[str, Partition] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """As text for the spool."""
@@ -38,6 +42,7 @@ class Checkpoint:
                     for device, holders in self.held.items()
                 ],
                 "replicas": [[asdict(device), count] for device, count in self.replicas.items()],
+                "partitions": {uuid: asdict(partition) for uuid, partition in self.partitions.items()},
             },
             sort_keys=True,
         )
@@ -62,6 +67,7 @@ class Checkpoint:
                 },
                 {_device(device): _count(count, 1) for device, count in fields["replicas"]},
                 {_text(uuid): _text(model) for uuid, model in fields.get("models", {}).items()},
+                {_text(uuid): _partition(cut) for uuid, cut in fields.get("partitions", {}).items()},
             )
         except KeyError as error:
             raise ValueError(f"no checkpoint of the books: it lacks {error}") from error
@@ -89,3 +95,11 @@ def _device(fields: dict[str, Any]) -> Device:
 
 def _holder(fields: dict[str, Any]) -> Holder:
     return Holder(**{**fields, "kind": HolderKind(fields["kind"])})
+
+
+def _partition(fields: dict[str, Any]) -> Partition:
+    instances = tuple(
+        GpuInstance(**{**each, "parts": tuple(ComputeInstance(**part) for part in each["parts"])})
+        for each in fields["instances"]
+    )
+    return Partition(**{**fields, "instances": instances})

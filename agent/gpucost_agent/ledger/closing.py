@@ -1,7 +1,7 @@
 """Closing a window of one GPU: settled stretches become priced slices."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from gpucost.apportion import apportion
 from gpucost.cost_slice import (
@@ -56,8 +56,9 @@ class _Row:
         self.longest_ns = -1
         self.method = ""
         self.flags: set[str] = set()
+        self.active_ns: dict[str, int] = {}
 
-    def add(self, stretch: Stretch, share: Share, reserved_ns: int, parts: list[int]) -> None:
+    def add(self, stretch: Stretch, share: Share, reserved_ns: int, parts: list[int], time_ns: int) -> None:
         self.reserved_ns += reserved_ns
         used, idle, unmeasured = parts
         self.used_ns += used
@@ -68,6 +69,12 @@ class _Row:
         self.flags |= share.flags
         if stretch.length_ns > self.longest_ns:
             self.longest_ns, self.method = stretch.length_ns, stretch.method
+        if share.holder == stretch.worker and stretch.length_ns:
+            known = asdict(stretch.efficiency)
+            for name in (name for name, ns in known.items() if ns is not None):
+                # In GPU-time, as all else in a slice: an instance that is busy is a part of a busy GPU.
+                part_ns = known[name] * time_ns // stretch.length_ns
+                self.active_ns[name] = self.active_ns.get(name, 0) + part_ns
 
     @property
     def time(self) -> GpuTime:
@@ -105,6 +112,9 @@ def close(window: GpuWindow, price: Price) -> tuple[CostSlice, ...]:
                 memory_held_bytes_max=window.memory.get((device, holder)),
                 # A board has one counter; how much of it each of several holders drew is not known.
                 energy_uj=window.energy_uj if alone else None,
+                sm_active_ns=rows[device, holder].active_ns.get("sm_ns"),
+                tensor_active_ns=rows[device, holder].active_ns.get("tensor_ns"),
+                dram_active_ns=rows[device, holder].active_ns.get("dram_ns"),
             ),
             weight=weights[device],
             flags=tuple(sorted(rows[device, holder].flags)),
@@ -122,7 +132,9 @@ def _add_device(rows: dict[tuple[Device, Holder], _Row], part: DeviceTime) -> No
         reserved = apportion(time_ns, [share.reserved_ns for share in shares])
         for share, charged_ns, reserved_ns in zip(shares, charged, reserved, strict=True):
             parts = apportion(charged_ns, (share.used_ns, share.idle_ns, share.unmeasured_ns))
-            rows.setdefault((part.device, share.holder), _Row()).add(stretch, share, reserved_ns, parts)
+            rows.setdefault((part.device, share.holder), _Row()).add(
+                stretch, share, reserved_ns, parts, time_ns
+            )
 
 
 def _costs(window: GpuWindow, price: Price, times: list[GpuTime]) -> list[Cost]:

@@ -1,54 +1,53 @@
 """Who is who on a node: container names, pod UIDs, container ids and processes to holders."""
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
 
 from gpucost.identity import HOST, Holder, HolderKind
 
 from gpucost_agent.ledger.holdings import ContainerName
+from gpucost_agent.ledger.pod_lives import PodLife
 from gpucost_agent.readings import ClusterReading, Pod, ProcessIdentity
 
+_REPLICAS_LABEL = "nvidia.com/gpu.replicas"
 _FORGET_AFTER_NS = 3_600 * 1_000_000_000
 """Pods that were not seen for an hour are of no open window."""
-
-
-@dataclass(slots=True)
-class _Incarnation:
-    """One pod of a name; a later pod of the same name has another UID."""
-
-    uid: str
-    first_seen_ns: int
-    last_seen_ns: int
-    gone_at_ns: int | None = None
 
 
 class Directory:
     """What is known of names; it only learns, and forgets what no open window needs."""
 
     def __init__(self) -> None:
-        self._incarnations: dict[tuple[str, str], list[_Incarnation]] = {}
+        self._lives: dict[tuple[str, str], list[PodLife]] = {}
         self._names: dict[str, tuple[str, str]] = {}
+        self._static: dict[str, str] = {}
         self._containers: dict[str, Holder] = {}
+        self.label_replicas: int | None = None
+        """Into how many each shared GPU of the node is cut, as a label of the node says."""
 
     def learn(self, reading: ClusterReading) -> None:
-        """Take in what the API server says of this node's pods."""
+        """Take in what the API server says of this node and its pods."""
         at = reading.read_at.wall_ns
+        if reading.node is not None:
+            label = reading.node.labels.get(_REPLICAS_LABEL, "")
+            self.label_replicas = int(label) if label.isdecimal() else None
         # Of two pods of one name that are heard of at once, the one that is gone came first.
         for pod in sorted(reading.pods, key=lambda pod: pod.deleted_at_ns is None):
-            self.learn_pod(pod.namespace, pod.name, pod.uid, at)
+            self.learn_pod(pod.namespace, pod.name, pod.uid, at).learn(pod, at)
+            if pod.static_uid:
+                self._static[pod.static_uid] = pod.uid
             self._learn_containers(pod)
-            if pod.deleted_at_ns is not None:
-                self._part_with(pod, pod.deleted_at_ns)
 
-    def learn_pod(self, namespace: str, pod: str, uid: str, at_ns: int) -> None:
+    def learn_pod(self, namespace: str, pod: str, uid: str, at_ns: int) -> PodLife:
         """The pod of this name has this UID at *at_ns*, whoever says so."""
+        uid = self._static.get(uid, uid)
         self._names[uid] = (namespace, pod)
-        incarnations = self._incarnations.setdefault((namespace, pod), [])
-        for incarnation in incarnations:
-            if incarnation.uid == uid:
-                incarnation.last_seen_ns = max(incarnation.last_seen_ns, at_ns)
-                return
-        incarnations.append(_Incarnation(uid, at_ns, at_ns))
+        lives = self._lives.setdefault((namespace, pod), [])
+        for life in lives:
+            if life.uid == uid:
+                life.last_seen_ns = max(life.last_seen_ns, at_ns)
+                return life
+        lives.append(PodLife(uid, at_ns, at_ns))
+        return lives[-1]
 
     def learn_container(self, container_id: str, name: ContainerName, uid: str) -> None:
         """The container with this id, whoever says so."""
@@ -58,17 +57,33 @@ class Directory:
 
     def knows(self, namespace: str, pod: str) -> bool:
         """Whether a UID is known for a pod of this name."""
-        return (namespace, pod) in self._incarnations
+        return (namespace, pod) in self._lives
+
+    def name_of(self, pod_uid: str) -> tuple[str, str] | None:
+        """Namespace and name of a pod, by its UID or its id on the node; None where nobody told."""
+        return self._names.get(self._static.get(pod_uid, pod_uid))
+
+    def pods(self) -> Iterator[PodLife]:
+        """Every pod that is remembered."""
+        for lives in self._lives.values():
+            yield from lives
+
+    def life(self, name: ContainerName, at_ns: int) -> PodLife | None:
+        """The pod that was meant by its name at *at_ns*; None where nobody told of one."""
+        lives = self._lives.get((name.namespace, name.pod), [])
+        uid = self._static.get(name.pod_uid, name.pod_uid)
+        for life in reversed(lives):
+            if life.uid == uid if uid else life.first_seen_ns <= at_ns < (life.gone_at_ns or at_ns + 1):
+                return life
+        # Nobody hears of a pod before it exists, so one that is heard of later may be meant already.
+        late = [life for life in lives if life.first_seen_ns > at_ns]
+        return (late[0] if late else lives[-1]) if lives and not uid else None
 
     def holder(self, name: ContainerName, at_ns: int) -> Holder:
         """The container of this name at *at_ns*; its pod's UID is empty where nobody told it."""
-        return Holder(
-            HolderKind.CONTAINER,
-            name.namespace,
-            name.pod,
-            self._uid(name.namespace, name.pod, at_ns),
-            name.container,
-        )
+        life = self.life(name, at_ns)
+        uid = life.uid if life is not None else self._static.get(name.pod_uid, name.pod_uid)
+        return Holder(HolderKind.CONTAINER, name.namespace, name.pod, uid, name.container)
 
     def owner(self, process: ProcessIdentity, holders: Collection[Holder]) -> Holder:
         """
@@ -81,10 +96,11 @@ class Directory:
             return HOST
         owner = self._containers.get(process.container_id)
         if owner is None:
-            namespace, pod = self._names.get(process.pod_uid, ("", ""))
+            pod_uid = self._static.get(process.pod_uid, process.pod_uid)
+            namespace, pod = self._names.get(pod_uid, ("", ""))
             # The start of its id stands in for a container whose name nobody told yet.
             container = "" if pod else process.container_id[:12]
-            owner = Holder(HolderKind.CONTAINER, namespace, pod, process.pod_uid, container)
+            owner = Holder(HolderKind.CONTAINER, namespace, pod, pod_uid, container)
         if owner in holders:
             return owner
         # The same one, written before its UID was known; and a container without a name is the pod's holder.
@@ -98,44 +114,28 @@ class Directory:
         ]
         return min(same, key=lambda holder: holder.order, default=owner)
 
-    def _part_with(self, pod: Pod, gone_at_ns: int) -> None:
-        for incarnation in self._incarnations[pod.namespace, pod.name]:
-            if incarnation.uid == pod.uid:
-                incarnation.gone_at_ns = gone_at_ns
+    def forget(self, now_ns: int) -> None:
+        """Drop pods that nobody told of for so long before *now_ns* that no open window needs them."""
+        gone: set[str] = set()
+        for key, lives in list(self._lives.items()):
+            kept = [life for life in lives if now_ns - life.last_seen_ns < _FORGET_AFTER_NS]
+            gone |= {life.uid for life in lives} - {life.uid for life in kept}
+            if kept:
+                self._lives[key] = kept
+            else:
+                del self._lives[key]
+        if not gone:
+            return
+        self._names = {uid: name for uid, name in self._names.items() if uid not in gone}
+        self._static = {told: uid for told, uid in self._static.items() if uid not in gone}
+        self._containers = {
+            container_id: holder
+            for container_id, holder in self._containers.items()
+            if holder.pod_uid not in gone
+        }
 
     def _learn_containers(self, pod: Pod) -> None:
         for container in pod.containers:
             if container.container_id:
                 name = ContainerName(pod.namespace, pod.name, container.name)
                 self.learn_container(container.container_id, name, pod.uid)
-
-    def _uid(self, namespace: str, pod: str, at_ns: int) -> str:
-        incarnations = self._incarnations.get((namespace, pod))
-        if not incarnations:
-            return ""
-        for incarnation in reversed(incarnations):
-            gone_at_ns = incarnation.gone_at_ns
-            if incarnation.first_seen_ns <= at_ns and (gone_at_ns is None or at_ns < gone_at_ns):
-                return incarnation.uid
-        # Nobody hears of a pod before it exists, so one that is heard of later may be meant already.
-        late = [incarnation for incarnation in incarnations if incarnation.first_seen_ns > at_ns]
-        return (late[0] if late else incarnations[-1]).uid
-
-    def forget(self, now_ns: int) -> None:
-        """Drop pods that nobody told of for so long before *now_ns* that no open window needs them."""
-        for key, incarnations in list(self._incarnations.items()):
-            kept = [one for one in incarnations if now_ns - one.last_seen_ns < _FORGET_AFTER_NS]
-            gone = {one.uid for one in incarnations} - {one.uid for one in kept}
-            if not gone:
-                continue
-            if kept:
-                self._incarnations[key] = kept
-            else:
-                del self._incarnations[key]
-            for uid in gone:
-                self._names.pop(uid, None)
-            self._containers = {
-                container_id: holder
-                for container_id, holder in self._containers.items()
-                if holder.pod_uid not in gone
-            }

@@ -1,49 +1,32 @@
 """One GPU's part of the books: what is known of it since the last closed window."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from itertools import groupby, pairwise
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import pairwise
 
 from gpucost.identity import UNALLOCATED, Device, Holder, NodeId, unobserved
 from gpucost.window import Interval
 
-from gpucost_agent.ledger.activity import Activity
-from gpucost_agent.ledger.checkpoint import Checkpoint
-from gpucost_agent.ledger.clock_steps import ClockSteps
 from gpucost_agent.ledger.closing import GpuWindow
-from gpucost_agent.ledger.directory import Directory
-from gpucost_agent.ledger.holdings import KUBELET_AWAY, UNMAPPED, Held, Holdings
-from gpucost_agent.ledger.layout import Layout
+from gpucost_agent.ledger.engines import Engines
+from gpucost_agent.ledger.gpu_memory import GpuMemory
+from gpucost_agent.ledger.layout import ComputeInstance, GpuInstance, Layout
+from gpucost_agent.ledger.partitions import Partitions
 from gpucost_agent.ledger.settle import Stretch, reserve_replicas
-from gpucost_agent.ledger.usage import Holders, Process, usage
-from gpucost_agent.readings import Gpu, GpuReading
+from gpucost_agent.ledger.stretching import GPU_LOST, NodeView, Place, Stretching, place_of
+from gpucost_agent.ledger.usage import Process
+from gpucost_agent.readings import (
+    WHOLE,
+    ActivitySource,
+    ActivitySpan,
+    Gpu,
+    GpuReading,
+    Partition,
+    ProcessWindow,
+)
 
 AGENT_GAP = "agent_gap"
 NODE_STARTING = "node_starting"
 CARRIED = "carried"
-
-GPU_LOST = "gpu_lost"
-"""A reading's trouble, and the reason of the time until the GPU is back."""
-
-
-@dataclass(frozen=True, slots=True)
-class NodeView:
-    """What a GPU's book asks of its node: who is who, who held what, which GPUs, what was before, which time was."""
-
-    directory: Directory
-    holdings: Holdings
-    gpu_uuids: tuple[str, ...]
-    before: Checkpoint | None
-    clock: ClockSteps
-
-
-@dataclass(frozen=True, slots=True)
-class _Reservation:
-    """Who holds the GPU for a while; equal ones that follow each other are one stretch."""
-
-    held: tuple[tuple[Holder, int], ...]
-    replicas: int
-    free: Holder
 
 
 class GpuBook:
@@ -55,12 +38,17 @@ class GpuBook:
         self.gpu = gpu
         self.life_start_ns = life_start_ns
         self.first_look_ns = first_look_ns
-        self._device = Device(gpu.uuid)
-        self._activity: Activity[Process] = Activity(first_look_ns)
-        self._memory: list[tuple[int, Mapping[Process, int]]] = []
+        self._partitions = Partitions(first_look_ns)
+        self._engines = Engines(first_look_ns)
+        self._contexts = GpuMemory()
         self._energy: list[tuple[int, int]] = []
         self._losses: list[Interval] = []
         self._lost_since_ns: int | None = None
+
+    @property
+    def partition(self) -> Partition:
+        """How the GPU was cut when it was last seen."""
+        return self._partitions.latest or WHOLE
 
     def add(self, reading: GpuReading, identities: Mapping[int, Process]) -> None:
         """Take in one look, and who its processes were; looks come in the order of their time."""
@@ -70,23 +58,26 @@ class GpuBook:
         elif self._lost_since_ns is not None:
             self._losses.append(Interval(self._lost_since_ns, at))
             self._lost_since_ns = None
-        if reading.ring:
-            self._activity.add_samples(reading.ring)
-        if (window := reading.process_window) is not None:
-            busy: dict[Process, int] = {}
-            for use in window.uses:
-                who = identities.get(use.pid)
-                busy[who] = busy.get(who, 0) + use.busy_ppm
-            self._activity.add_uses(window, busy)
+        if reading.partition is not None:
+            self._recut(at, reading.partition)
+        self._engines.add_spans(ActivitySource.GPM, reading.gpm)
+        if reading.rate is not None:
+            self._engines.add_spans(ActivitySource.RATE, [reading.rate])
+        if (whole := self._engines.whole) is not None:
+            if reading.ring:
+                whole.add_samples(reading.ring)
+            if reading.process_window is not None:
+                whole.add_uses(reading.process_window, _by_process(reading.process_window, identities))
+            if reading.accounting is not None:
+                whole.add_accounting(reading.accounting, _by_process(reading.accounting, identities))
         if reading.processes is not None:
-            held: dict[Process, int] = {}
-            for process in reading.processes:
-                if process.memory_bytes is not None:
-                    who = identities.get(process.pid)
-                    held[who] = held.get(who, 0) + process.memory_bytes
-            self._memory.append((at, held))
+            self._contexts.add(at, reading.processes, identities)
         if reading.energy_uj is not None:
             self._energy.append((at, reading.energy_uj))
+
+    def add_spans(self, source: ActivitySource, spans: Iterable[ActivitySpan]) -> None:
+        """Take in what another source than the driver says of its activity."""
+        self._engines.add_spans(source, spans)
 
     def lose(self, at_ns: int) -> None:
         """The GPU does not answer any more, until a look says otherwise."""
@@ -98,72 +89,64 @@ class GpuBook:
         life = interval.cut(Interval(self.life_start_ns, interval.end_ns))
         if life is None:
             return None
-        stretches: list[Stretch] = []
-        memory: dict[Holder, int] = {}
-        looked_at = life.cut(Interval(self.first_look_ns, life.end_ns))
+        layouts: list[Layout] = []
+        stretching = Stretching(self._engines, self._contexts, view)
         if gap := life.cut(Interval(life.start_ns, min(self.first_look_ns, life.end_ns))):
-            stretches.append(self._unwatched(gap, view))
+            layouts.append(self._unwatched(gap, view))
+        looked_at = life.cut(Interval(self.first_look_ns, life.end_ns))
         if looked_at is not None:
-            for part, reservation in self._reservations(looked_at, view):
-                for real in view.clock.real(part):
-                    stretch, held = self._stretch(real, reservation, view.directory)
-                    stretches.append(stretch)
-                    for holder, held_bytes in held.items():
-                        memory[holder] = max(memory.get(holder, 0), held_bytes)
-                if again_ns := view.clock.again_ns(part):
-                    stretches.append(_unseen(again_ns, reservation))
-        length_ns = sum(stretch.length_ns for stretch in stretches)
-        if not length_ns:
+            layouts += [
+                self._layout(part, partition or WHOLE, is_lost, stretching)
+                for period, partition in self._partitions.periods(looked_at)
+                for part, is_lost in self._cut_by_losses(period)
+                if stretching.length_ns(part)
+            ]
+        if not layouts:
             return None
-        return GpuWindow(
-            node,
-            self.gpu.uuid,
-            interval.start_ns,
-            life,
-            (Layout(length_ns, tuple(stretches)),),
-            {(self._device, holder): held_bytes for holder, held_bytes in memory.items()},
-            self._energy_uj(life),
-        )
+        most, energy_uj = stretching.most_held, self._energy_uj(life)
+        return GpuWindow(node, self.gpu.uuid, interval.start_ns, life, tuple(layouts), most, energy_uj)
 
     def forget_before(self, instant_ns: int) -> None:
         """Drop what no window from *instant_ns* on needs."""
-        self._activity.forget_before(instant_ns)
-        self._memory = [entry for entry in self._memory if entry[0] >= instant_ns]
+        self._partitions.forget_before(instant_ns)
+        self._engines.forget_before(instant_ns)
+        self._contexts.forget_before(instant_ns)
         before = [entry for entry in self._energy if entry[0] < instant_ns]
         self._energy = before[-1:] + self._energy[len(before) :]
         self._losses = [loss for loss in self._losses if loss.end_ns > instant_ns]
 
-    def _unwatched(self, gap: Interval, view: NodeView) -> Stretch:
-        """Time before this agent's first look: carried by who held the GPU before and after it."""
-        before = view.before
-        if before is None:
-            return Stretch(gap.length_ns, 0, free=unobserved(NODE_STARTING))
-        first = next(iter(view.holdings.periods(Interval(self.first_look_ns, self.first_look_ns + 1))))
-        after = self._holders(first.held, self.first_look_ns, view.directory) if first.held else {}
-        survivors: dict[Holder, int] = {}
-        for holder, count in before.held.get(self._device, {}).items():
-            survivor = _same(holder, after)
-            if survivor is not None:
-                survivors[survivor] = min(count, after[survivor])
-        replicas = before.replicas.get(self._device, 1)
-        return Stretch(
-            gap.length_ns,
-            0,
-            reserve_replicas(gap.length_ns, replicas, survivors),
-            free=unobserved(AGENT_GAP),
-            flags=frozenset({CARRIED}),
-        )
+    def _recut(self, at_ns: int, partition: Partition) -> None:
+        begin_ns = self._partitions.seen(at_ns, partition)
+        if begin_ns is not None:
+            self._engines.cut(begin_ns, partition)
 
-    def _reservations(self, interval: Interval, view: NodeView) -> Iterator[tuple[Interval, _Reservation]]:
-        lost = _Reservation((), 1, unobserved(GPU_LOST))
-        periods = [
-            (part, lost if is_lost else self._reservation(period.held, part.start_ns, view))
-            for period in view.holdings.periods(interval)
-            for part, is_lost in self._cut_by_losses(period.interval)
-        ]
-        for reservation, group in groupby(periods, key=lambda period: period[1]):
-            parts = [part for part, _ in group]
-            yield Interval(parts[0].start_ns, parts[-1].end_ns), reservation
+    def _unwatched(self, gap: Interval, view: NodeView) -> Layout:
+        """Time before this agent's first look: carried by who held a device before and after it."""
+        before, length_ns = view.before, gap.length_ns
+        if before is None:
+            return Layout(length_ns, (Stretch(length_ns, 0, free=unobserved(NODE_STARTING)),))
+
+        def carried(place: Place) -> tuple[Stretch, ...]:
+            device = place.device
+            after = view.after_gap.of(device, view.gpu_uuids).held if view.after_gap is not None else ()
+            counts = {holder: part.replicas or 1 for holder, part in after}
+            survivors: dict[Holder, int] = {}
+            for holder, count in before.held.get(device, {}).items():
+                survivor = _same(holder, counts)
+                if survivor is not None:
+                    survivors[survivor] = min(count, counts[survivor])
+            held = reserve_replicas(length_ns, before.replicas.get(device, 1), survivors)
+            return (Stretch(length_ns, 0, held, free=unobserved(AGENT_GAP), flags=frozenset({CARRIED})),)
+
+        partition = before.partitions.get(self.gpu.uuid, WHOLE)
+        return lay_out(self.gpu.uuid, length_ns, partition, carried, unobserved(AGENT_GAP))
+
+    def _layout(self, part: Interval, partition: Partition, is_lost: bool, stretching: Stretching) -> Layout:
+        def stretches(place: Place) -> tuple[Stretch, ...]:
+            return (stretching.lost(part),) if is_lost else tuple(stretching.stretches(part, place))
+
+        rest = unobserved(GPU_LOST) if is_lost else UNALLOCATED
+        return lay_out(self.gpu.uuid, stretching.length_ns(part), partition, stretches, rest)
 
     def _cut_by_losses(self, interval: Interval) -> Iterator[tuple[Interval, bool]]:
         """*interval* in parts, each with whether the GPU was lost in it."""
@@ -182,76 +165,46 @@ class GpuBook:
         if done_ns < interval.end_ns:
             yield Interval(done_ns, interval.end_ns), False
 
-    def _reservation(self, held: Held | None, at_ns: int, view: NodeView) -> _Reservation:
-        if held is None:
-            return _Reservation((), 1, unobserved(KUBELET_AWAY))
-        holders = self._holders(held, at_ns, view.directory)
-        free = UNALLOCATED
-        if not holders and held.unmapped:
-            # One of the free GPUs is the one that an unmapped id means; nobody knows which.
-            free_gpus = [uuid for uuid in view.gpu_uuids if not held.by_device.get(Device(uuid))]
-            if self.gpu.uuid in free_gpus[: len(held.unmapped)]:
-                free = unobserved(UNMAPPED)
-        ordered = tuple(sorted(holders.items(), key=lambda entry: entry[0].order))
-        return _Reservation(ordered, held.replicas.get(self._device, 1), free)
-
-    def _holders(self, held: Held, at_ns: int, directory: Directory) -> dict[Holder, int]:
-        holders: dict[Holder, int] = {}
-        for name, count in held.by_device.get(self._device, {}).items():
-            holder = directory.holder(name, at_ns)
-            holders[holder] = holders.get(holder, 0) + count
-        return holders
-
-    def _stretch(
-        self, part: Interval, reservation: _Reservation, directory: Directory
-    ) -> tuple[Stretch, dict[Holder, int]]:
-        if reservation.free.reason == GPU_LOST:
-            return Stretch(part.length_ns, 0, free=reservation.free), {}
-        held = dict(reservation.held)
-        memory = self._memory_by_holder(part, tuple(held), directory)
-        alone = next(iter(held)) if len(held) == 1 and reservation.replicas == 1 else None
-        seen = usage(
-            self._activity,
-            part,
-            Holders(tuple(held), alone, lambda process: directory.owner(process, held), memory),
-        )
-        stretch = Stretch(
-            part.length_ns,
-            seen.watched_ns,
-            reserve_replicas(part.length_ns, reservation.replicas, held),
-            seen.used,
-            free=reservation.free,
-            method=seen.method,
-            samples=seen.samples,
-        )
-        return stretch, memory
-
-    def _memory_by_holder(
-        self, part: Interval, holders: tuple[Holder, ...], directory: Directory
-    ) -> dict[Holder, int]:
-        most: dict[Holder, int] = {}
-        for at, by_process in self._memory:
-            if not part.start_ns <= at < part.end_ns:
-                continue
-            sums: dict[Holder, int] = {}
-            for process, held_bytes in by_process.items():
-                if process is not None:
-                    owner = directory.owner(process, holders)
-                    sums[owner] = sums.get(owner, 0) + held_bytes
-            for owner, held_bytes in sums.items():
-                most[owner] = max(most.get(owner, 0), held_bytes)
-        return most
-
     def _energy_uj(self, life: Interval) -> int | None:
         """The counter's increase over *life*, between the readings next to its ends; None if it went back."""
         start, end = _at(self._energy, life.start_ns), _at(self._energy, life.end_ns)
         return None if start is None or end is None or end < start else end - start
 
 
-def _unseen(length_ns: int, reservation: _Reservation) -> Stretch:
-    """Time of which the driver's stamps say nothing, as they had been given before."""
-    held = reserve_replicas(length_ns, reservation.replicas, dict(reservation.held))
-    return Stretch(length_ns, 0, held, free=reservation.free)
+def lay_out(
+    gpu_uuid: str,
+    length_ns: int,
+    partition: Partition,
+    stretches: Callable[[Place], tuple[Stretch, ...]],
+    rest: Holder,
+) -> Layout:
+    """The layout that *partition* was for *length_ns*, with the stretches of each of its devices."""
+    if not partition.mig:
+        return Layout(length_ns, stretches(Place(Device(gpu_uuid))))
+    instances = tuple(
+        GpuInstance(
+            each.gi,
+            each.profile,
+            each.placement,
+            each.compute_slices,
+            each.memory_slices,
+            tuple(
+                ComputeInstance(part.ci, part.compute_slices, stretches(place_of(gpu_uuid, each, part.ci)))
+                for part in each.parts
+            ),
+        )
+        for each in partition.instances
+    )
+    totals = partition.compute_total, partition.memory_total
+    return Layout(length_ns, (), instances, *totals, rest=rest, partitioned=True)
+
+
+def _by_process(window: ProcessWindow, identities: Mapping[int, Process]) -> dict[Process, int]:
+    busy: dict[Process, int] = {}
+    for use in window.uses:
+        who = identities.get(use.pid)
+        busy[who] = busy.get(who, 0) + use.busy_ppm
+    return busy
 
 
 def _same(holder: Holder, others: Mapping[Holder, int]) -> Holder | None:

@@ -5,13 +5,13 @@ An answer holds from the middle between it and a different one before it, as the
 When the kubelet does not answer, its last holders hold for a grace; after that nobody can say.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from gpucost.identity import Device
 from gpucost.window import Interval
 
-from gpucost_agent.readings import HoldingReading
+from gpucost_agent.readings import DeviceId, HoldingReading
 
 KUBELET_AWAY = "kubelet_away"
 UNMAPPED = "unmapped"
@@ -19,11 +19,17 @@ UNMAPPED = "unmapped"
 
 @dataclass(frozen=True, slots=True, order=True)
 class ContainerName:
-    """A container by the names that the kubelet gives; its pod's UID comes from elsewhere."""
+    """
+    A container by the names that the kubelet gives; its pod's UID is empty where the kubelet did not tell it.
+
+    The kubelet's list leaves ordinary init containers out, so one that is not *listed* is one of them.
+    """
 
     namespace: str
     pod: str
     container: str
+    pod_uid: str = ""
+    listed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +38,12 @@ class Held:
     What one answer of the kubelet says: how many replicas of which device each container holds.
 
     *replicas* is into how many each device is cut; one that is not named is not shared.
-    *unmapped* are ids of no known device.
+    *unmapped* are ids of no known device, each with the container that was given it.
     """
 
     by_device: Mapping[Device, Mapping[ContainerName, int]] = field(default_factory=dict)
     replicas: Mapping[Device, int] = field(default_factory=dict)
-    unmapped: tuple[str, ...] = ()
+    unmapped: tuple[tuple[ContainerName, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +61,7 @@ class _Run:
     first_ns: int
     last_ns: int
     held: Held
+    changed_ns: int | None = None
 
 
 class Holdings:
@@ -62,14 +69,15 @@ class Holdings:
     The history of who held what, as far back as it was not forgotten.
 
     *from_ns* is the first look at the node; the kubelet's first answer counts back to it if it came within
-    the grace.
+    the grace. *replicas* is into how many the devices were cut when an agent before this one looked last.
     """
 
-    def __init__(self, from_ns: int, grace_ns: int) -> None:
+    def __init__(self, from_ns: int, grace_ns: int, replicas: Mapping[Device, int] | None = None) -> None:
         self._from_ns = from_ns
         self._grace_ns = grace_ns
         self._runs: list[_Run] = []
-        self._replicas: dict[Device, int] = {}
+        self._replicas = dict(replicas or {})
+        self._offered: set[Device] | None = None
 
     def heard(self, reading: HoldingReading) -> None:
         """Add an answer; it is later than those before it."""
@@ -78,7 +86,8 @@ class Holdings:
         if last is not None and last.held == held and at - last.last_ns <= self._grace_ns:
             last.last_ns = at
         else:
-            self._runs.append(_Run(at, at, held))
+            appeared = last is None or bool(_grants(held) - _grants(last.held))
+            self._runs.append(_Run(at, at, held, reading.changed_at_ns if appeared else None))
 
     @property
     def latest(self) -> Held | None:
@@ -111,7 +120,11 @@ class Holdings:
         before_ns = self._runs[number - 1].last_ns if number else self._from_ns
         if run.first_ns - before_ns > self._grace_ns:
             return run.first_ns
-        return (before_ns + run.first_ns) // 2 if number else self._from_ns
+        if not number:
+            return self._from_ns
+        if run.changed_ns is not None and before_ns < run.changed_ns <= run.first_ns:
+            return run.changed_ns
+        return (before_ns + run.first_ns) // 2
 
     def _end(self, number: int) -> int:
         run = self._runs[number]
@@ -124,15 +137,22 @@ class Holdings:
         ids: dict[Device, set[int]] = {}
         unmapped = set()
         for allocation in reading.allocations:
-            name = ContainerName(allocation.namespace, allocation.pod, allocation.container)
+            name = ContainerName(
+                allocation.namespace,
+                allocation.pod,
+                allocation.container,
+                allocation.pod_uid,
+                allocation.listed,
+            )
             for device_id in allocation.devices:
                 if device_id.device is None:
-                    unmapped.add(device_id.raw)
+                    unmapped.add((name, device_id.raw))
                     continue
                 holders = by_device.setdefault(device_id.device, {})
                 holders[name] = holders.get(name, 0) + 1
                 if device_id.replica is not None:
                     ids.setdefault(device_id.device, set()).add(device_id.replica)
+        self._forget_unregistered(reading.allocatable)
         for device_id in reading.allocatable or ():
             if device_id.device is not None and device_id.replica is not None:
                 ids.setdefault(device_id.device, set()).add(device_id.replica)
@@ -140,3 +160,17 @@ class Holdings:
         for device, seen in ids.items():
             self._replicas[device] = max(self._replicas.get(device, 1), len(seen))
         return Held(by_device, dict(self._replicas), tuple(sorted(unmapped)))
+
+    def _forget_unregistered(self, allocatable: Iterable[DeviceId] | None) -> None:
+        """A device plugin that went away and is back may cut its devices anew: what was counted before is void."""
+        if allocatable is None:
+            return
+        offered = {device_id.device for device_id in allocatable if device_id.device is not None}
+        if self._offered is not None:
+            for device in offered - self._offered:
+                self._replicas.pop(device, None)
+        self._offered = offered
+
+
+def _grants(held: Held) -> set[tuple[Device, ContainerName]]:
+    return {(device, name) for device, names in held.by_device.items() for name in names}

@@ -42,6 +42,7 @@ class Layout:
 
     A whole GPU has *stretches* and no instances. A partitioned one has instances; the totals are those
     of its profile info (an A30 has four compute slices). *rest* is who answers for what can run nothing.
+    *partitioned* is so in MIG mode also where there is no instance.
     """
 
     length_ns: int
@@ -50,6 +51,7 @@ class Layout:
     compute_total: int = 0
     memory_total: int = 0
     rest: Holder = UNALLOCATED
+    partitioned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class DeviceTime:
 
 def divide(gpu_uuid: str, layout: Layout) -> Iterator[DeviceTime]:
     """The devices of *layout* in the ledger's order; their GPU-time sums to its length."""
-    if not layout.instances:
+    if not (layout.instances or layout.partitioned):
         yield DeviceTime(Device(gpu_uuid), layout.length_ns, Fraction(1), layout.stretches)
         return
     instances = sorted(

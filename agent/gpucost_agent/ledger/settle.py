@@ -12,7 +12,14 @@ from fractions import Fraction
 from gpucost.apportion import apportion
 from gpucost.identity import UNALLOCATED, Holder
 
+from gpucost_agent.ledger.spans import NOT_KNOWN, Efficiency
+
 OVERSUBSCRIBED = "oversubscribed"
+OVERLAPPING = "overlapping"
+"""Fractions of schedulers that together pass the device."""
+
+SHADOW = "shadow"
+"""Uses a device of which neither it nor another container of its pod holds anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +30,8 @@ class Stretch:
     *watched_ns* is the part in which activity was watched. *free* is who blocked what nobody reserved:
     ``unallocated``, or ``unobserved`` where the agent can not say.
     With a limit (a share that is enforced), *used* is how long its holder was active, not what it used.
-    *flags* go on the slices of the containers that hold the device.
+    *flags* go on the slices of the containers that hold the device; *excess* too, where they hold more than there is.
+    *shadows* use it, and nobody gave it to them. *worker* is the one to whom *efficiency* belongs.
     """
 
     length_ns: int
@@ -35,6 +43,10 @@ class Stretch:
     method: str = ""
     samples: int = 0
     flags: frozenset[str] = frozenset()
+    excess: str = OVERSUBSCRIBED
+    shadows: frozenset[Holder] = frozenset()
+    worker: Holder | None = None
+    efficiency: Efficiency = NOT_KNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +95,9 @@ def settle(stretch: Stretch) -> tuple[Share, ...]:
         idle, unmeasured = apportion(part, (stretch.watched_ns - used_in_all, length - stretch.watched_ns))
         flags = stretch.flags if holder in stretch.reserved else frozenset()
         if oversubscribed and holder in stretch.reserved:
-            flags |= {OVERSUBSCRIBED}
+            flags |= {stretch.excess}
+        if holder in stretch.shadows:
+            flags |= {SHADOW}
         shares.append(Share(holder, reserved.get(holder, 0), used.get(holder, 0), idle, unmeasured, flags))
     return tuple(shares)
 

@@ -6,7 +6,7 @@ from gpucost.window import Interval
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpucost_agent.ledger.activity import LONGEST_PERIOD_NS, Activity, Watched
+from gpucost_agent.ledger.activity import LONGEST_PERIOD_NS, RING_PROCESS, Activity, Seen, Used
 from gpucost_agent.readings import PPM, ProcessUse, ProcessWindow, RingSample
 
 MS = 1_000_000
@@ -25,46 +25,46 @@ def of(from_ms: int, to_ms: int) -> Interval:
 def test_a_sample_stands_for_the_time_since_the_one_before() -> None:
     known = Known(0)
     known.add_samples([*ring([200, 400], 250_000), *ring([600], PPM)])
-    assert known.watched(of(0, 600)) == Watched(600 * MS, 300 * MS, 3)
+    assert known.seen(of(0, 600)) == Seen("ring", 600 * MS, 300 * MS, 3)
 
 
 def test_a_sample_across_a_border_counts_on_both_sides_and_once_as_a_sample() -> None:
     known = Known(0)
     known.add_samples(ring([200, 400, 600]))
-    assert known.watched(of(0, 300)) == Watched(300 * MS, 300 * MS, 1)
-    assert known.watched(of(300, 600)) == Watched(300 * MS, 300 * MS, 2)
+    assert known.seen(of(0, 300)) == Seen("ring", 300 * MS, 300 * MS, 1)
+    assert known.seen(of(300, 600)) == Seen("ring", 300 * MS, 300 * MS, 2)
 
 
 def test_time_without_samples_was_not_watched() -> None:
     known = Known(0)
     known.add_samples(ring([200, 400, 600]))
     known.add_samples(ring([2_000, 2_200, 2_400]))
-    assert known.watched(of(0, 2_400)).watched_ns == 600 * MS + 3 * 200 * MS
-    assert known.watched(of(700, 1_700)) == Watched(0, 0, 0)
+    assert known.seen(of(0, 2_400)).watched_ns == 600 * MS + 3 * 200 * MS
+    assert known.seen(of(700, 1_700)) == Seen()
 
 
 def test_a_late_sample_is_no_missed_one() -> None:
     known = Known(0)
     known.add_samples(ring([200, 400, 600, 950, 1_150, 1_350]))
-    assert known.watched(of(0, 1_350)).watched_ns == 1_350 * MS
+    assert known.seen(of(0, 1_350)).watched_ns == 1_350 * MS
 
 
 def test_the_first_sample_stands_for_no_more_than_the_longest_period() -> None:
     known = Known(0)
     known.add_samples(ring([9_000]))
-    assert known.watched(of(0, 9_000)).watched_ns == LONGEST_PERIOD_NS
+    assert known.seen(of(0, 9_000)).watched_ns == LONGEST_PERIOD_NS
 
 
 def test_the_period_is_learned_from_the_first_read_for_its_first_sample_too() -> None:
     known = Known(0)
     known.add_samples(ring([9_000, 9_200, 9_400, 9_600]))
-    assert known.watched(of(0, 9_600)).watched_ns == 800 * MS
+    assert known.seen(of(0, 9_600)).watched_ns == 800 * MS
 
 
 def test_nothing_before_the_first_look_is_taken() -> None:
     known = Known(1_000 * MS)
     known.add_samples(ring([800, 1_000, 1_100, 1_300]))
-    assert known.watched(of(0, 1_300)) == Watched(300 * MS, 300 * MS, 2)
+    assert known.seen(of(0, 1_300)) == Seen("ring", 300 * MS, 300 * MS, 2)
 
 
 def test_a_sample_that_is_given_again_counts_once() -> None:
@@ -72,13 +72,13 @@ def test_a_sample_that_is_given_again_counts_once() -> None:
     for _ in range(3):
         known.add_samples(ring([200, 400]))
     known.add_samples(ring([400, 600]))
-    assert known.watched(of(0, 600)) == Watched(600 * MS, 600 * MS, 3)
+    assert known.seen(of(0, 600)) == Seen("ring", 600 * MS, 600 * MS, 3)
 
 
 def test_a_reading_above_all_of_the_time_is_all_of_it() -> None:
     known = Known(0)
     known.add_samples(ring([200], PPM + 5))
-    assert known.watched(of(0, 200)).busy_ns == 200 * MS
+    assert known.seen(of(0, 200)).busy_ns == 200 * MS
 
 
 def test_use_counts_for_the_watched_part_of_its_window() -> None:
@@ -86,8 +86,8 @@ def test_use_counts_for_the_watched_part_of_its_window() -> None:
     known.add_samples(ring([200, 400]))
     known.add_samples(ring([2_000, 2_200]))
     known.add_uses(ProcessWindow(0, 2_200 * MS, 4, (ProcessUse(1, 0),)), {"p": 500_000})
-    watched = known.watched(of(0, 2_200)).watched_ns
-    assert known.used(of(0, 2_200)) == ({"p": watched // 2}, 4)
+    watched = known.seen(of(0, 2_200)).watched_ns
+    assert known.used(of(0, 2_200)) == Used(RING_PROCESS, {"p": watched // 2}, 4, {"p": watched // 200})
 
 
 def test_use_that_is_given_again_counts_once() -> None:
@@ -96,7 +96,7 @@ def test_use_that_is_given_again_counts_once() -> None:
     window = ProcessWindow(0, 400 * MS, 2, ())
     known.add_uses(window, {"p": PPM})
     known.add_uses(window, {"p": PPM})
-    assert known.used(of(0, 400)) == ({"p": 400 * MS}, 2)
+    assert known.used(of(0, 400)) == Used(RING_PROCESS, {"p": 400 * MS}, 2, {"p": 2 * MS})
 
 
 def test_what_is_forgotten_moves_no_later_interval() -> None:
@@ -108,7 +108,7 @@ def test_what_is_forgotten_moves_no_later_interval() -> None:
     for one in (known, fresh):
         one.add_samples(ring([800, 1_000]))
         one.add_uses(ProcessWindow(600 * MS, 1_000 * MS, 2, ()), {"p": 300_000})
-    assert known.watched(of(500, 1_000)) == fresh.watched(of(500, 1_000))
+    assert known.seen(of(500, 1_000)) == fresh.seen(of(500, 1_000))
     assert known.used(of(500, 1_000)) == fresh.used(of(500, 1_000))
 
 
@@ -136,8 +136,8 @@ def histories(draw: st.DrawFn) -> tuple[Known, list[int]]:
 @given(histories())
 def test_parts_of_an_interval_sum_to_the_whole(history: tuple[Known, list[int]]) -> None:
     known, borders = history
-    parts = [known.watched(Interval(start, end)) for start, end in pairwise(borders)]
-    whole = known.watched(Interval(borders[0], borders[-1]))
+    parts = [known.seen(Interval(start, end)) for start, end in pairwise(borders)]
+    whole = known.seen(Interval(borders[0], borders[-1]))
     assert sum(part.watched_ns for part in parts) == whole.watched_ns
     assert sum(part.samples for part in parts) == whole.samples
     busy = sum(part.busy_ns for part in parts)
@@ -149,8 +149,9 @@ def test_parts_of_an_interval_sum_to_the_whole(history: tuple[Known, list[int]])
 def test_nobody_is_seen_to_use_more_than_was_watched(history: tuple[Known, list[int]]) -> None:
     known, borders = history
     for start, end in pairwise(borders):
-        watched = known.watched(Interval(start, end))
-        used, samples = known.used(Interval(start, end))
+        watched = known.seen(Interval(start, end))
+        used = known.used(Interval(start, end))
         assert 0 <= watched.busy_ns <= watched.watched_ns <= end - start
-        assert all(0 <= used_ns <= watched.watched_ns for used_ns in used.values())
-        assert samples <= watched.samples
+        if used is not None:
+            assert all(0 <= used_ns <= watched.watched_ns for used_ns in used.by_process.values())
+            assert used.samples <= watched.samples

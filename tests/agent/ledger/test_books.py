@@ -280,8 +280,10 @@ def test_nothing_is_left_behind_however_long_it_runs() -> None:
         books.read_gpu(a_look(begin + MINUTE, memory={1: 5}), {1: None})
         close_all(books, begin + MINUTE + LATENESS)
     (book,) = books._books.values()
-    assert len(book._activity._spans) <= 61
-    assert len(book._memory) <= 61
+    (engine,) = book._engines._engines
+    (spans,) = engine.activity._sources.values()
+    assert len(spans._spans) <= 61
+    assert len(book._contexts._looks) <= 61
     assert len(books.holdings._runs) <= 2
 
 

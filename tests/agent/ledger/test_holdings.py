@@ -96,7 +96,7 @@ def test_ids_of_no_known_device_are_named() -> None:
     history = Holdings(START, GRACE)
     history.heard(an_answer(START, {}, unmapped=["z", "a"]))
     assert history.latest is not None
-    assert history.latest.unmapped == ("a", "z")
+    assert [raw for _, raw in history.latest.unmapped] == ["a", "z"]
 
 
 STORIES = st.lists(

@@ -1,0 +1,84 @@
+"""Who had a context on a GPU, and how much memory in it: the driver's lists of processes, look after look."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from gpucost.identity import Device, Holder
+from gpucost.window import Interval
+
+from gpucost_agent.ledger.directory import Directory
+from gpucost_agent.ledger.usage import Process
+from gpucost_agent.readings import RunningProcess
+
+
+@dataclass(frozen=True, slots=True)
+class _Context:
+    """One process on one device."""
+
+    who: Process
+    gi: int | None
+    ci: int | None
+    held_bytes: int | None
+    mps: bool
+
+
+class GpuMemory:
+    """The looks at one GPU's processes since the last closed window."""
+
+    def __init__(self) -> None:
+        self._looks: list[tuple[int, tuple[_Context, ...]]] = []
+
+    def add(
+        self, at_ns: int, processes: tuple[RunningProcess, ...], identities: Mapping[int, Process]
+    ) -> None:
+        """Take in one look."""
+        contexts = tuple(
+            _Context(identities.get(each.pid), each.gi, each.ci, each.memory_bytes, each.mps)
+            for each in processes
+        )
+        self._looks.append((at_ns, contexts))
+
+    def by_holder(
+        self, part: Interval, device: Device, holders: tuple[Holder, ...], directory: Directory
+    ) -> dict[Holder, int]:
+        """The most that each holder's processes held at one time on *device*, in bytes."""
+        most: dict[Holder, int] = {}
+        for contexts in self._on(part, device):
+            sums: dict[Holder, int] = {}
+            for context in contexts:
+                if context.who is not None and context.held_bytes is not None:
+                    owner = directory.owner(context.who, holders)
+                    sums[owner] = sums.get(owner, 0) + context.held_bytes
+            for owner, held_bytes in sums.items():
+                most[owner] = max(most.get(owner, 0), held_bytes)
+        return most
+
+    def most(self, part: Interval, device: Device) -> int:
+        """The most that was held on *device* at one time, by whomever, in bytes."""
+        return max(
+            (sum(each.held_bytes or 0 for each in contexts) for contexts in self._on(part, device)), default=0
+        )
+
+    def is_blind(self, part: Interval, device: Device) -> bool:
+        """Whether processes were seen, and of none could be said whose it is."""
+        seen = [each.who is None for contexts in self._on(part, device) for each in contexts]
+        return bool(seen) and all(seen)
+
+    def has_mps(self, device: Device) -> bool:
+        """Whether clients of MPS were seen lately; how a device is shared is not changed under its holders."""
+        looks = (contexts for _, looked in self._looks for contexts in looked)
+        return any(each.mps and _is_on(each, device) for each in looks)
+
+    def forget_before(self, instant_ns: int) -> None:
+        """Drop looks from before *instant_ns*, but for the last of them."""
+        before = [look for look in self._looks if look[0] < instant_ns]
+        self._looks = before[-1:] + self._looks[len(before) :]
+
+    def _on(self, part: Interval, device: Device) -> Iterator[list[_Context]]:
+        for at_ns, contexts in self._looks:
+            if part.start_ns <= at_ns < part.end_ns:
+                yield [each for each in contexts if _is_on(each, device)]
+
+
+def _is_on(context: _Context, device: Device) -> bool:
+    return device.gi is None or (context.gi, context.ci) == (device.gi, device.ci)

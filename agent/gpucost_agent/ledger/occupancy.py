@@ -1,0 +1,259 @@
+"""
+Who held what on a node, and when: the kubelet's answers, with what the API server knows that they leave out.
+
+The kubelet's list leaves out ordinary init containers, which hold devices that others of their pod get after them;
+old kubelets list finished pods with their devices; schedulers of fractions write who got what into annotations.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import pairwise
+
+from gpucost.identity import UNALLOCATED, Device, Holder, unobserved
+from gpucost.window import Interval
+
+from gpucost_agent.ledger.directory import Directory
+from gpucost_agent.ledger.holdings import KUBELET_AWAY, UNMAPPED, ContainerName, Held, Holdings
+from gpucost_agent.ledger.pod_lives import PodLife
+from gpucost_agent.ledger.settle import OVERLAPPING, OVERSUBSCRIBED, reserve_replicas
+from gpucost_agent.readings import PPM, Gpu, GpuFraction
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a container holds of a device: so many of its replicas, or a share that a scheduler gave it."""
+
+    replicas: int = 0
+    share: Fraction = Fraction(0)
+
+    def __add__(self, other: "Part") -> "Part":
+        return Part(self.replicas + other.replicas, self.share + other.share)
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Who holds a device for a while, into how many replicas it is cut, and who answers for what is free."""
+
+    held: tuple[tuple[Holder, Part], ...] = ()
+    replicas: int = 1
+    free: Holder = UNALLOCATED
+
+    @property
+    def alone(self) -> Holder | None:
+        """Who holds the whole device by itself."""
+        if len(self.held) != 1 or self.replicas != 1:
+            return None
+        holder, part = self.held[0]
+        return holder if part.replicas or part.share >= 1 else None
+
+    @property
+    def excess(self) -> str:
+        """What it is called where more is reserved than there is."""
+        return OVERLAPPING if any(part.share for _, part in self.held) else OVERSUBSCRIBED
+
+    def reserved(self, length_ns: int) -> dict[Holder, int]:
+        """What each holder blocks of a stretch of *length_ns*."""
+        replicas = {holder: part.replicas for holder, part in self.held if part.replicas}
+        reserved = reserve_replicas(length_ns, self.replicas, replicas)
+        for holder, part in self.held:
+            if part.share:
+                reserved[holder] = reserved.get(holder, 0) + int(length_ns * part.share)
+        return reserved
+
+    def limits(self) -> dict[Holder, Fraction]:
+        """The part of a device that MPS lets each holder use: its part of the replicas."""
+        return {
+            holder: min(Fraction(1), Fraction(part.replicas, self.replicas)) if part.replicas else part.share
+            for holder, part in self.held
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Occupancy:
+    """Who held what in *interval*; None where nobody can say. *unmapped* are ids of no known device."""
+
+    interval: Interval
+    by_device: Mapping[Device, Mapping[Holder, Part]] | None
+    replicas: Mapping[Device, int] = field(default_factory=dict)
+    unmapped: int = 0
+
+    def of(self, device: Device, gpu_uuids: tuple[str, ...]) -> Reservation:
+        """The reservation of *device*, on a node with these GPUs."""
+        if self.by_device is None:
+            return Reservation(free=unobserved(KUBELET_AWAY))
+        held = self.by_device.get(device, {})
+        free = UNALLOCATED
+        if not held and self.unmapped:
+            # One of the free GPUs is the one that an unmapped id means; nobody knows which.
+            taken = {each.gpu_uuid for each in self.by_device}
+            free_gpus = [uuid for uuid in gpu_uuids if uuid not in taken]
+            if device.gpu_uuid in free_gpus[: self.unmapped]:
+                free = unobserved(UNMAPPED)
+        ordered = tuple(sorted(held.items(), key=lambda entry: entry[0].order))
+        return Reservation(ordered, self.replicas.get(device, 1), free)
+
+
+@dataclass(frozen=True, slots=True)
+class Occupants:
+    """
+    What tells who held what.
+
+    *fractions*: annotations of schedulers of fractions count. *label_replicas* is what the node's label says of
+    shared GPUs, for where the kubelet lists fewer because some are unhealthy.
+    """
+
+    holdings: Holdings
+    directory: Directory
+    gpus: tuple[Gpu, ...]
+    fractions: bool = True
+    label_replicas: int | None = None
+
+    def periods(self, interval: Interval) -> Iterator[Occupancy]:
+        """*interval* cut wherever it changes who holds what, oldest first."""
+        for period in self.holdings.periods(interval):
+            if period.held is None:
+                yield Occupancy(period.interval, None)
+                continue
+            for part in _cut(period.interval, self._instants()):
+                yield self._at(period.held, part)
+
+    def at(self, instant_ns: int) -> Occupancy:
+        """Who held what at an instant."""
+        return next(iter(self.periods(Interval(instant_ns, instant_ns + 1))))
+
+    def _instants(self) -> set[int]:
+        return {instant for life in self.directory.pods() for instant in life.instants()}
+
+    def _at(self, held: Held, part: Interval) -> Occupancy:
+        at_ns = part.start_ns
+        found: dict[Device, dict[Holder, Part]] = {}
+        for device, names in held.by_device.items():
+            for name, count in names.items():
+                if self._holds(name, device, held, at_ns):
+                    _add(found, device, self.directory.holder(name, at_ns), Part(replicas=count))
+        unmapped = {(name, raw) for name, raw in held.unmapped if not self._fractions(name, at_ns)}
+        if self.fractions:
+            self._add_fractions(found, held, at_ns)
+        replicas = dict(held.replicas)
+        if self.label_replicas:
+            replicas.update(
+                {device: max(count, self.label_replicas) for device, count in replicas.items() if count > 1}
+            )
+        return Occupancy(part, found, replicas, len(unmapped))
+
+    def _holds(self, name: ContainerName, device: Device, held: Held, at_ns: int) -> bool:
+        """Whether a container to which the kubelet gave *device* has it at *at_ns*."""
+        life = self.directory.life(name, at_ns)
+        if life is None:
+            return name.listed
+        if life.end_ns is not None and life.end_ns <= at_ns:
+            return False
+        if self.fractions and (self._fractions(name, at_ns) or (life.pod is not None and life.pod.reserves)):
+            return False
+        others = [
+            other
+            for other in held.by_device.get(device, {})
+            if (other.namespace, other.pod) == (name.namespace, name.pod)
+            and other.container != name.container
+        ]
+        if name.listed:
+            # Until the init container that the device is for has ended, it is not this one's yet.
+            return not any(
+                not other.listed and (life.init_end_ns(other.container) or at_ns + 1) > at_ns
+                for other in others
+            )
+        end_ns = life.init_end_ns(name.container)
+        return end_ns is None or at_ns < end_ns or not any(other.listed for other in others)
+
+    def _fractions(self, name: ContainerName, at_ns: int) -> tuple[GpuFraction, ...]:
+        """What a scheduler of fractions gave a container by the UUIDs of GPUs."""
+        if not self.fractions:
+            return ()
+        life = self.directory.life(name, at_ns)
+        if life is None or life.pod is None:
+            return ()
+        return tuple(
+            fraction
+            for fraction in life.pod.fractions
+            if fraction.gpu_uuid and fraction.container in ("", name.container)
+        )
+
+    def _add_fractions(self, found: dict[Device, dict[Holder, Part]], held: Held, at_ns: int) -> None:
+        given = {name for names in held.by_device.values() for name in names}
+        given |= {name for name, _ in held.unmapped}
+        for name in sorted(given):
+            life = self.directory.life(name, at_ns)
+            if life is not None and (life.end_ns is None or at_ns < life.end_ns):
+                for fraction in self._fractions(name, at_ns):
+                    self._add_fraction(found, fraction, fraction.gpu_uuid, name, at_ns)
+        groups = self._groups(held, at_ns)
+        for life in self.directory.pods():
+            pod = life.pod
+            if pod is None or not _lives(life, at_ns):
+                continue
+            for fraction in pod.fractions:
+                if fraction.group in groups:
+                    ordinary = (each.name for each in pod.containers if not each.init)
+                    container = fraction.container or next(ordinary, "")
+                    name = ContainerName(pod.namespace, pod.name, container, pod.uid)
+                    self._add_fraction(found, fraction, groups[fraction.group], name, at_ns)
+
+    def _add_fraction(
+        self,
+        found: dict[Device, dict[Holder, Part]],
+        fraction: GpuFraction,
+        gpu_uuid: str,
+        name: ContainerName,
+        at_ns: int,
+    ) -> None:
+        gpu = next((gpu for gpu in self.gpus if gpu.uuid == gpu_uuid), None)
+        if gpu is not None:
+            share = share_of(fraction, gpu.memory_bytes)
+            part = Part(replicas=1) if share is None else Part(share=share)
+            _add(found, Device(gpu_uuid), self.directory.holder(name, at_ns), part)
+
+    def _groups(self, held: Held, at_ns: int) -> dict[str, str]:
+        """The GPU that a scheduler's placeholder holds for each group."""
+        groups: dict[str, str] = {}
+        for life in self.directory.pods():
+            if life.pod is None or not life.pod.reserves or not _lives(life, at_ns):
+                continue
+            uuid = life.pod.reserves_uuid or next(
+                (
+                    device.gpu_uuid
+                    for device, names in held.by_device.items()
+                    if any(
+                        (name.namespace, name.pod) == (life.pod.namespace, life.pod.name) for name in names
+                    )
+                ),
+                "",
+            )
+            if uuid:
+                groups[life.pod.reserves] = uuid
+        return groups
+
+
+def share_of(fraction: GpuFraction, memory_bytes: int | None) -> Fraction | None:
+    """The part of a GPU that *fraction* is; None where it does not say."""
+    if fraction.share_ppm:
+        return Fraction(fraction.share_ppm, PPM)
+    shares = [Fraction(fraction.cores_ppm, PPM)] if fraction.cores_ppm else []
+    if fraction.memory_bytes and memory_bytes:
+        shares.append(min(Fraction(1), Fraction(fraction.memory_bytes, memory_bytes)))
+    return max(shares, default=None)
+
+
+def _lives(life: PodLife, at_ns: int) -> bool:
+    return life.begin_ns <= at_ns < (life.end_ns or at_ns + 1)
+
+
+def _add(found: dict[Device, dict[Holder, Part]], device: Device, holder: Holder, part: Part) -> None:
+    holders = found.setdefault(device, {})
+    holders[holder] = holders[holder] + part if holder in holders else part
+
+
+def _cut(interval: Interval, instants: set[int]) -> Iterator[Interval]:
+    inside = sorted(instant for instant in instants if interval.start_ns < instant < interval.end_ns)
+    for start, end in pairwise([interval.start_ns, *inside, interval.end_ns]):
+        yield Interval(start, end)

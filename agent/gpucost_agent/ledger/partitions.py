@@ -1,0 +1,70 @@
+"""How one GPU was cut, and when: the driver's answers as a step function of time."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gpucost.window import Interval
+
+from gpucost_agent.readings import Partition
+
+
+@dataclass(slots=True)
+class _Run:
+    """One answer, from the first to the last look that gave it without another in between."""
+
+    begin_ns: int
+    last_ns: int
+    partition: Partition
+
+
+class Partitions:
+    """
+    The history of a GPU's partition, as far back as it was not forgotten.
+
+    An answer holds from the middle between it and a different one before it, as the change lies between the two.
+    The first one counts back to the first look.
+    """
+
+    def __init__(self, from_ns: int) -> None:
+        self._from_ns = from_ns
+        self._runs: list[_Run] = []
+
+    def seen(self, at_ns: int, partition: Partition) -> int | None:
+        """Add an answer; the instant from which it holds if it is another than the one before."""
+        last = self._runs[-1] if self._runs else None
+        if last is None:
+            self._runs.append(_Run(self._from_ns, at_ns, partition))
+            return self._from_ns
+        if last.partition == partition:
+            last.last_ns = max(last.last_ns, at_ns)
+            return None
+        begin_ns = max((last.last_ns + at_ns) // 2, last.begin_ns + 1)
+        self._runs.append(_Run(begin_ns, at_ns, partition))
+        return begin_ns
+
+    @property
+    def latest(self) -> Partition | None:
+        """The last answer; None if there was none."""
+        return self._runs[-1].partition if self._runs else None
+
+    def at(self, instant_ns: int) -> Partition | None:
+        """The partition at an instant; None if nobody saw it."""
+        return next((part for _, part in self.periods(Interval(instant_ns, instant_ns + 1))), None)
+
+    def periods(self, interval: Interval) -> Iterator[tuple[Interval, Partition | None]]:
+        """*interval* cut where the partition changes, oldest first; None where nobody saw any."""
+        if not self._runs:
+            yield interval, None
+            return
+        for number, run in enumerate(self._runs):
+            begin_ns = run.begin_ns if number else min(interval.start_ns, run.begin_ns)
+            is_last = number + 1 == len(self._runs)
+            end_ns = max(interval.end_ns, begin_ns + 1) if is_last else self._runs[number + 1].begin_ns
+            part = Interval(begin_ns, end_ns).cut(interval) if begin_ns < end_ns else None
+            if part is not None:
+                yield part, run.partition
+
+    def forget_before(self, instant_ns: int) -> None:
+        """Drop what no interval from *instant_ns* on needs."""
+        while len(self._runs) > 1 and self._runs[1].begin_ns <= instant_ns:
+            del self._runs[0]

@@ -1,0 +1,80 @@
+"""The lives of a node's pods: which pod of a name was meant at an instant, and when its containers had ended."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gpucost.units import NS_PER_SECOND
+
+from gpucost_agent.readings import Pod, PodContainer
+
+_TERMINAL = frozenset({"Succeeded", "Failed"})
+_HALF_SECOND_NS = NS_PER_SECOND // 2
+"""The API server cuts times to whole seconds: half a second later is the middle of what it may mean."""
+
+
+@dataclass(slots=True)
+class PodLife:
+    """
+    One pod of a name; a later pod of the same name has another UID.
+
+    *pod* is what the API server last said of it; None where only files on the node told its UID.
+    """
+
+    uid: str
+    first_seen_ns: int
+    last_seen_ns: int
+    pod: Pod | None = None
+    finished_seen_ns: int | None = None
+
+    def learn(self, pod: Pod, at_ns: int) -> None:
+        """The API server says this of it."""
+        self.pod = pod
+        if pod.phase in _TERMINAL and self.finished_seen_ns is None:
+            self.finished_seen_ns = at_ns
+
+    @property
+    def gone_at_ns(self) -> int | None:
+        """When its object was seen to be gone."""
+        return self.pod.deleted_at_ns if self.pod is not None else None
+
+    @property
+    def begin_ns(self) -> int:
+        """The earliest instant at which it is known to have been."""
+        started = self.pod.containers if self.pod is not None else ()
+        return min([self.first_seen_ns, *(each.started_at_ns for each in started if each.started_at_ns)])
+
+    @property
+    def end_ns(self) -> int | None:
+        """When none of its containers was left for good; None while one may run."""
+        ends = [end for end in (self.gone_at_ns, self._finished_ns()) if end is not None]
+        return min(ends, default=None)
+
+    def init_end_ns(self, container: str) -> int | None:
+        """When the init container of this name had ended; None while it may run."""
+        ends = [end_of(each) for each in self._containers() if each.init and each.name == container]
+        known = [end for end in ends if end is not None]
+        return max(known) if known and len(known) == len(ends) else self.end_ns
+
+    def instants(self) -> Iterator[int]:
+        """When something about it changed that may move who holds what."""
+        yield self.begin_ns
+        if self.end_ns is not None:
+            yield self.end_ns
+        for container in self._containers():
+            if container.init and (end_ns := end_of(container)) is not None:
+                yield end_ns
+
+    def _containers(self) -> tuple[PodContainer, ...]:
+        return self.pod.containers if self.pod is not None else ()
+
+    def _finished_ns(self) -> int | None:
+        if self.pod is None or self.finished_seen_ns is None:
+            return None
+        ends = [end for each in self.pod.containers if (end := end_of(each)) is not None]
+        return min(max(ends), self.finished_seen_ns) if ends else self.finished_seen_ns
+
+
+def end_of(container: PodContainer) -> int | None:
+    """When a container had ended; None while it runs, or where nobody says."""
+    end_ns = container.finished_at_ns
+    return None if end_ns is None else end_ns if end_ns % NS_PER_SECOND else end_ns + _HALF_SECOND_NS
