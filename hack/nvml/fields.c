@@ -27,6 +27,7 @@ static void read_field(const struct snapshot *now, nvmlFieldValue_t *field) {
 }
 
 EXPORT nvmlReturn_t nvmlDeviceGetFieldValues(nvmlDevice_t device, int count, nvmlFieldValue_t *values) {
+    GATE(device);
     struct snapshot now;
     struct timespec wall;
     nvmlReturn_t result = values && count > 0 ? snapshot_take(device, &now) : NVML_ERROR_INVALID_ARGUMENT;

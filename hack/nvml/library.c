@@ -3,13 +3,28 @@
 
 #include "view.h"
 
+/* What fails is known only when the mapping is open. */
+static nvmlReturn_t begin(const char *call) {
+    nvmlReturn_t result = view_open();
+    if (result != NVML_SUCCESS)
+        return result;
+    failures_initialized(view_header());
+    result = failures_gate(call, NULL);
+    if (result != NVML_SUCCESS)
+        view_close();
+    return result;
+}
+
 EXPORT nvmlReturn_t nvmlInitWithFlags(uint32_t flags) {
     (void)flags;
-    return view_open();
+    return begin(__func__);
 }
-EXPORT nvmlReturn_t nvmlInit_v2(void) { return view_open(); }
-EXPORT nvmlReturn_t nvmlInit(void) { return view_open(); }
-EXPORT nvmlReturn_t nvmlShutdown(void) { return view_close(); }
+EXPORT nvmlReturn_t nvmlInit_v2(void) { return begin(__func__); }
+EXPORT nvmlReturn_t nvmlInit(void) { return begin(__func__); }
+EXPORT nvmlReturn_t nvmlShutdown(void) {
+    GATE(NULL);
+    return view_close();
+}
 
 EXPORT const char *nvmlErrorString(int code) {
     static const char *const texts[] = {
@@ -47,11 +62,13 @@ static nvmlReturn_t driver_version(char *to, unsigned length) {
 }
 
 EXPORT nvmlReturn_t nvmlSystemGetDriverVersion(char *version, unsigned length) {
+    GATE(NULL);
     return driver_version(version, length);
 }
 
 /* NVML numbers itself as CUDA's major version and the driver's. */
 EXPORT nvmlReturn_t nvmlSystemGetNVMLVersion(char *version, unsigned length) {
+    GATE(NULL);
     const struct sim_header *header = view_header();
     if (!header)
         return NVML_ERROR_UNINITIALIZED;
@@ -76,5 +93,11 @@ static nvmlReturn_t cuda_version(int *version) {
     return NVML_SUCCESS;
 }
 
-EXPORT nvmlReturn_t nvmlSystemGetCudaDriverVersion(int *version) { return cuda_version(version); }
-EXPORT nvmlReturn_t nvmlSystemGetCudaDriverVersion_v2(int *version) { return cuda_version(version); }
+EXPORT nvmlReturn_t nvmlSystemGetCudaDriverVersion(int *version) {
+    GATE(NULL);
+    return cuda_version(version);
+}
+EXPORT nvmlReturn_t nvmlSystemGetCudaDriverVersion_v2(int *version) {
+    GATE(NULL);
+    return cuda_version(version);
+}

@@ -16,15 +16,20 @@ typedef enum {
     NVML_ERROR_INSUFFICIENT_SIZE = 7,
     NVML_ERROR_DRIVER_NOT_LOADED = 9,
     NVML_ERROR_TIMEOUT = 10,
+    NVML_ERROR_GPU_IS_LOST = 15,
     NVML_ERROR_OPERATING_SYSTEM = 17,
     NVML_ERROR_LIB_RM_VERSION_MISMATCH = 18,
     NVML_ERROR_MEMORY = 20,
+    NVML_ERROR_NO_DATA = 21,
     NVML_ERROR_ARGUMENT_VERSION_MISMATCH = 25,
     NVML_ERROR_UNKNOWN = 999,
 } nvmlReturn_t;
 
 typedef struct nvmlDevice_st *nvmlDevice_t;
 typedef struct nvmlEventSet_st *nvmlEventSet_t;
+typedef struct nvmlGpuInstance_st *nvmlGpuInstance_t;
+typedef struct nvmlComputeInstance_st *nvmlComputeInstance_t;
+typedef struct nvmlGpmSample_st *nvmlGpmSample_t;
 
 typedef enum {
     NVML_VALUE_TYPE_UNSIGNED_INT = 1,
@@ -114,6 +119,74 @@ typedef struct {
     uint32_t gpuInstanceId, computeInstanceId;
 } nvmlEventData_t;
 
+typedef struct {
+    uint32_t multiprocessorCount, sharedCopyEngineCount, sharedDecoderCount, sharedEncoderCount, sharedJpegCount,
+        sharedOfaCount, gpuInstanceSliceCount, computeInstanceSliceCount;
+    uint64_t memorySizeMB;
+} nvmlDeviceAttributes_t;
+
+typedef struct {
+    uint32_t start, size;
+} nvmlGpuInstancePlacement_t;
+
+typedef struct {
+    nvmlDevice_t device;
+    uint32_t id, profileId;
+    nvmlGpuInstancePlacement_t placement;
+} nvmlGpuInstanceInfo_t;
+
+typedef struct {
+    nvmlDevice_t device;
+    nvmlGpuInstance_t gpuInstance;
+    uint32_t id, profileId;
+    nvmlGpuInstancePlacement_t placement;
+} nvmlComputeInstanceInfo_t;
+
+typedef struct {
+    uint32_t id, isP2pSupported, sliceCount, instanceCount, multiprocessorCount, copyEngineCount, decoderCount,
+        encoderCount, jpegCount, ofaCount;
+    uint64_t memorySizeMB;
+} nvmlGpuInstanceProfileInfo_t;
+
+/* Version 3 has the same layout, with capabilities in the place of isP2pSupported. */
+typedef struct {
+    uint32_t version, id, isP2pSupported, sliceCount, instanceCount, multiprocessorCount, copyEngineCount,
+        decoderCount, encoderCount, jpegCount, ofaCount;
+    uint64_t memorySizeMB;
+    char name[96];
+} nvmlGpuInstanceProfileInfo_v2_t;
+
+typedef struct {
+    uint32_t gpuUtilization, memoryUtilization;
+    uint64_t maxMemoryUsage, time, startTime;
+    uint32_t isRunning, reserved[5];
+} nvmlAccountingStats_t;
+
+typedef struct {
+    uint32_t pid, isRunning, gpuUtilization, memoryUtilization;
+    uint64_t maxMemoryUsage;
+    uint32_t sampleCount;
+    uint64_t sumGpuUtil, sumFbUtil, time, startTime;
+} nvmlAccountingStats_v2_t;
+
+typedef struct {
+    uint32_t version, isSupportedDevice;
+} nvmlGpmSupport_t;
+
+typedef struct {
+    uint32_t metricId;
+    int32_t nvmlReturn;
+    double value;
+    const char *shortName, *longName, *unit;
+} nvmlGpmMetric_t;
+
+/* How long the array is differs between versions of the header, so only numMetrics entries are touched. */
+typedef struct {
+    uint32_t version, numMetrics;
+    nvmlGpmSample_t sample1, sample2;
+    nvmlGpmMetric_t metrics[];
+} nvmlGpmMetricsGet_t;
+
 _Static_assert(sizeof(nvmlValue_t) == 8, "Value");
 _Static_assert(sizeof(nvmlUtilization_t) == 8, "Utilization");
 _Static_assert(sizeof(nvmlMemory_t) == 24, "Memory");
@@ -127,6 +200,16 @@ _Static_assert(sizeof(nvmlSample_t) == 16, "Sample");
 _Static_assert(sizeof(nvmlFieldValue_t) == 40, "FieldValue");
 _Static_assert(sizeof(nvmlTemperature_v1_t) == 12, "Temperature");
 _Static_assert(sizeof(nvmlEventData_t) == 32, "EventData");
+
+_Static_assert(sizeof(nvmlDeviceAttributes_t) == 40, "DeviceAttributes");
+_Static_assert(sizeof(nvmlGpuInstanceInfo_t) == 24, "GpuInstanceInfo");
+_Static_assert(sizeof(nvmlComputeInstanceInfo_t) == 32, "ComputeInstanceInfo");
+_Static_assert(sizeof(nvmlGpuInstanceProfileInfo_t) == 48, "GpuInstanceProfileInfo");
+_Static_assert(sizeof(nvmlGpuInstanceProfileInfo_v2_t) == 152, "GpuInstanceProfileInfo_v2");
+_Static_assert(sizeof(nvmlAccountingStats_t) == 56, "AccountingStats");
+_Static_assert(sizeof(nvmlAccountingStats_v2_t) == 64, "AccountingStats_v2");
+_Static_assert(sizeof(nvmlGpmMetric_t) == 40, "GpmMetric");
+_Static_assert(sizeof(nvmlGpmMetricsGet_t) == 24, "GpmMetricsGet");
 
 #define NVML_VERSION(type, number) ((uint32_t)sizeof(type) | ((uint32_t)(number) << 24))
 

@@ -3,47 +3,57 @@
 
 #include "view.h"
 
-static nvmlReturn_t running(nvmlDevice_t device, uint32_t *count, nvmlProcessInfo_t *list) {
+/* A partitioned GPU lists the processes of all its instances, a MIG device its own. */
+static nvmlReturn_t running(nvmlDevice_t device, uint32_t *count, nvmlProcessInfo_t *list, int mps_only) {
     struct snapshot now;
-    nvmlReturn_t result = count ? snapshot_take(device, &now) : NVML_ERROR_INVALID_ARGUMENT;
+    unsigned index, slot;
+    nvmlReturn_t result = count ? snapshot_any(device, &now, &index, &slot) : NVML_ERROR_INVALID_ARGUMENT;
     if (result != NVML_SUCCESS)
         return result;
-    uint32_t room = list ? *count : 0;
-    *count = now.process_count;
-    if (now.process_count > room)
-        result = NVML_ERROR_INSUFFICIENT_SIZE;
-    for (uint32_t i = 0; result == NVML_SUCCESS && i < now.process_count; i++)
-        list[i] = (nvmlProcessInfo_t){
-            .pid = now.processes[i].pid,
-            .usedGpuMemory = now.processes[i].memory_used,
-            .gpuInstanceId = NVML_INSTANCE_NONE,
-            .computeInstanceId = NVML_INSTANCE_NONE,
-        };
+    const struct sim_compute_instance *part = slot == NO_SLOT ? NULL : &now.gpu.compute_instances[slot];
+    uint32_t room = list ? *count : 0, found = 0;
+    for (uint32_t i = 0; i < now.process_count && !(mps_only && !now.gpu.mps); i++) {
+        const struct sim_process *process = &now.processes[i];
+        if (part && (process->gi != part->gi || process->ci != part->ci))
+            continue;
+        if (found < room)
+            list[found] = (nvmlProcessInfo_t){.pid = process->pid,
+                                              .usedGpuMemory = process->memory_used,
+                                              .gpuInstanceId = process->gi,
+                                              .computeInstanceId = process->ci};
+        found++;
+    }
+    *count = found;
     snapshot_free(&now);
-    return result;
+    return found > room ? NVML_ERROR_INSUFFICIENT_SIZE : NVML_SUCCESS;
 }
 
 static nvmlReturn_t none_running(nvmlDevice_t device, uint32_t *count) {
     const struct sim_gpu *gpu;
     nvmlReturn_t result = count ? view_device(device, &gpu, NULL) : NVML_ERROR_INVALID_ARGUMENT;
-    if (result == NVML_SUCCESS)
+    if (result != NVML_SUCCESS && result != NVML_ERROR_NOT_SUPPORTED) /* a MIG device has no graphics either */
+        return result;
+    if (count)
         *count = 0;
-    return result;
+    return NVML_SUCCESS;
 }
 
 EXPORT nvmlReturn_t nvmlDeviceGetComputeRunningProcesses_v3(nvmlDevice_t device, uint32_t *count,
                                                             nvmlProcessInfo_t *list) {
-    return running(device, count, list);
+    GATE(device);
+    return running(device, count, list, 0);
 }
 EXPORT nvmlReturn_t nvmlDeviceGetGraphicsRunningProcesses_v3(nvmlDevice_t device, uint32_t *count,
                                                              nvmlProcessInfo_t *list) {
+    GATE(device);
     (void)list;
     return none_running(device, count);
 }
+/* Clients of MPS have contexts of their own, so they are in the list of all as well. */
 EXPORT nvmlReturn_t nvmlDeviceGetMPSComputeRunningProcesses_v3(nvmlDevice_t device, uint32_t *count,
                                                                nvmlProcessInfo_t *list) {
-    (void)list;
-    return none_running(device, count);
+    GATE(device);
+    return running(device, count, list, 1);
 }
 
 /* One process's part of the ring newer than last_seen. */
@@ -59,7 +69,7 @@ static uint32_t shares_of(const struct snapshot *now, uint64_t last_seen, struct
     *window = 0;
     for (uint32_t i = 0; i < now->sample_count; i++) {
         const struct sim_sample *sample = &now->samples[i];
-        if (sample->stamp_us <= last_seen)
+        if (sample->stamp_us <= last_seen || sample->mig)
             continue;
         ++*window;
         if (sample->pid == SIM_NO_PID || !sample->util_centi)
@@ -93,6 +103,10 @@ static nvmlReturn_t busy(nvmlDevice_t device, uint64_t last_seen, uint32_t *coun
     nvmlReturn_t result = snapshot_take(device, &now);
     if (result != NVML_SUCCESS)
         return result;
+    if (now.gpu.mig) { /* the kernel driver refuses it while there are instances */
+        snapshot_free(&now);
+        return NVML_ERROR_NOT_SUPPORTED;
+    }
     struct share *shares = malloc((now.sample_count + 1) * sizeof *shares);
     if (shares) {
         uint32_t window, room = rows ? *count : 0;
@@ -110,11 +124,13 @@ static nvmlReturn_t busy(nvmlDevice_t device, uint64_t last_seen, uint32_t *coun
 
 EXPORT nvmlReturn_t nvmlDeviceGetProcessUtilization(nvmlDevice_t device, nvmlProcessUtilizationSample_t *rows,
                                                     uint32_t *count, uint64_t last_seen) {
+    GATE(device);
     return count ? busy(device, last_seen, count, rows, write_sample) : NVML_ERROR_INVALID_ARGUMENT;
 }
 
 EXPORT nvmlReturn_t nvmlDeviceGetProcessesUtilizationInfo(nvmlDevice_t device,
                                                           nvmlProcessesUtilizationInfo_v1_t *info) {
+    GATE(device);
     if (!info)
         return NVML_ERROR_INVALID_ARGUMENT;
     if (info->version != NVML_VERSION(nvmlProcessesUtilizationInfo_v1_t, 1))

@@ -4,6 +4,7 @@
 #define LINKS 18u
 
 EXPORT nvmlReturn_t nvmlDeviceGetTopologyCommonAncestor(nvmlDevice_t one, nvmlDevice_t other, uint32_t *level) {
+    GATE(one);
     const struct sim_gpu *gpu;
     nvmlReturn_t result = level ? view_device(one, &gpu, NULL) : NVML_ERROR_INVALID_ARGUMENT;
     if (result == NVML_SUCCESS)
@@ -14,6 +15,7 @@ EXPORT nvmlReturn_t nvmlDeviceGetTopologyCommonAncestor(nvmlDevice_t one, nvmlDe
 }
 
 EXPORT nvmlReturn_t nvmlDeviceGetNvLinkState(nvmlDevice_t device, uint32_t link, uint32_t *active) {
+    GATE(device);
     const struct sim_gpu *gpu;
     nvmlReturn_t result = active && link < LINKS ? view_device(device, &gpu, NULL) : NVML_ERROR_INVALID_ARGUMENT;
     if (result == NVML_SUCCESS)

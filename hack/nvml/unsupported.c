@@ -3,5 +3,8 @@
 
 #define X(name)                                                                                                        \
     EXPORT nvmlReturn_t name(void);                                                                                    \
-    nvmlReturn_t name(void) { return view_header() ? NVML_ERROR_NOT_SUPPORTED : NVML_ERROR_UNINITIALIZED; }
+    nvmlReturn_t name(void) {                                                                                          \
+        GATE(NULL);                                                                                                    \
+        return view_header() ? NVML_ERROR_NOT_SUPPORTED : NVML_ERROR_UNINITIALIZED;                                    \
+    }
 #include "unsupported.def"

@@ -42,12 +42,14 @@ static int mapping_path(char *path, size_t length) {
 static int fits(const struct sim_header *h, uint64_t size) {
     if (h->magic != SIM_MAGIC || h->layout != SIM_LAYOUT)
         return 0;
-    if (h->header_size < sizeof *h || h->header_size % 8 || h->gpu_size != sizeof(struct sim_gpu))
+    uint64_t failures = (uint64_t)h->failure_count * sizeof(struct sim_failure);
+    if (h->header_size < sizeof *h + failures || h->header_size % 8 || h->gpu_size != sizeof(struct sim_gpu))
         return 0;
     if (h->gpu_stride % 8 || h->gpu_count > SIM_MOST_GPUS || !h->ring_depth)
         return 0;
     uint64_t block = h->gpu_size + (uint64_t)h->ring_depth * sizeof(struct sim_sample) +
-                     (uint64_t)h->process_capacity * sizeof(struct sim_process);
+                     (uint64_t)h->process_capacity * sizeof(struct sim_process) +
+                     (uint64_t)h->account_capacity * sizeof(struct sim_account);
     return block <= h->gpu_stride && h->header_size + (uint64_t)h->gpu_count * h->gpu_stride <= size;
 }
 
@@ -108,6 +110,8 @@ nvmlReturn_t view_close(void) {
 
 const struct sim_header *view_header(void) { return atomic_load(&current); }
 
+int64_t view_now(const struct sim_header *header) { return __atomic_load_n(&header->now_ns, __ATOMIC_RELAXED); }
+
 const struct sim_gpu *view_gpu(const struct sim_header *header, unsigned index) {
     return (const void *)((const char *)header + header->header_size + (size_t)index * header->gpu_stride);
 }
@@ -126,7 +130,13 @@ nvmlReturn_t view_device(nvmlDevice_t device, const struct sim_gpu **gpu, unsign
             *index = i;
         return NVML_SUCCESS;
     }
-    return NVML_ERROR_INVALID_ARGUMENT;
+    unsigned parent, slot;
+    uint32_t number;
+    if (!mig_handle_of(device, &parent, &slot, &number) || parent >= header->gpu_count)
+        return NVML_ERROR_INVALID_ARGUMENT;
+    const struct sim_compute_instance *instance = &view_gpu(header, parent)->compute_instances[slot];
+    int same = __atomic_load_n(&instance->number, __ATOMIC_RELAXED) == number;
+    return same ? NVML_ERROR_NOT_SUPPORTED : NVML_ERROR_INVALID_ARGUMENT;
 }
 
 /* Copies the block once; false if the simulator wrote meanwhile. */
@@ -151,7 +161,8 @@ nvmlReturn_t snapshot_take(nvmlDevice_t device, struct snapshot *out) {
     gpu = view_gpu(header, index);
     uint32_t depth = header->ring_depth;
     size_t ring = depth * sizeof(struct sim_sample);
-    size_t size = sizeof *gpu + ring + header->process_capacity * sizeof(struct sim_process);
+    size_t processes_size = header->process_capacity * sizeof(struct sim_process);
+    size_t size = sizeof *gpu + ring + processes_size + header->account_capacity * sizeof(struct sim_account);
     char *block = malloc(size + ring);
     if (!block)
         return NVML_ERROR_MEMORY;
@@ -174,7 +185,26 @@ nvmlReturn_t snapshot_take(nvmlDevice_t device, struct snapshot *out) {
     uint32_t processes = out->gpu.process_count;
     out->processes = (void *)(block + sizeof *gpu + ring);
     out->process_count = processes < header->process_capacity ? processes : header->process_capacity;
+    uint32_t accounts = out->gpu.account_count;
+    out->accounts = (void *)(block + sizeof *gpu + ring + processes_size);
+    out->account_count = accounts < header->account_capacity ? accounts : header->account_capacity;
     return NVML_SUCCESS;
+}
+
+nvmlReturn_t snapshot_any(nvmlDevice_t device, struct snapshot *out, unsigned *index, unsigned *slot) {
+    const struct sim_gpu *gpu;
+    uint32_t number;
+    *slot = NO_SLOT;
+    nvmlReturn_t result = view_device(device, &gpu, index);
+    if (result != NVML_ERROR_NOT_SUPPORTED)
+        return result == NVML_SUCCESS ? snapshot_take(device, out) : result;
+    if (!mig_handle_of(device, index, slot, &number))
+        return NVML_ERROR_INVALID_ARGUMENT;
+    result = snapshot_take(view_handle(*index), out);
+    if (result != NVML_SUCCESS || out->gpu.compute_instances[*slot].number == number)
+        return result;
+    snapshot_free(out);
+    return NVML_ERROR_INVALID_ARGUMENT;
 }
 
 void snapshot_free(struct snapshot *snapshot) { free(snapshot->memory); }

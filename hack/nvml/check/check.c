@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +22,8 @@ nvmlReturn_t nvmlDeviceGetSamples(nvmlDevice_t, uint32_t, uint64_t, uint32_t *, 
 nvmlReturn_t nvmlDeviceGetProcessUtilization(nvmlDevice_t, nvmlProcessUtilizationSample_t *, uint32_t *, uint64_t);
 nvmlReturn_t nvmlDeviceGetComputeRunningProcesses_v3(nvmlDevice_t, uint32_t *, nvmlProcessInfo_t *);
 nvmlReturn_t nvmlDeviceGetTotalEnergyConsumption(nvmlDevice_t, uint64_t *);
-nvmlReturn_t nvmlGpmSampleAlloc(void);
+nvmlReturn_t nvmlDeviceGetMigDeviceHandleByIndex(nvmlDevice_t, uint32_t, nvmlDevice_t *);
+nvmlReturn_t nvmlDeviceGetBoardId(void), nvmlDeviceGetPowerUsage(nvmlDevice_t, uint32_t *);
 
 enum { DEPTH = 8, CAPACITY = 4, GPUS = 2 };
 struct block {
@@ -31,6 +33,7 @@ struct block {
 };
 struct file {
     struct sim_header header;
+    struct sim_failure failures[2];
     struct block blocks[GPUS];
 };
 static struct file *shared;
@@ -83,7 +86,47 @@ static void check_calls(nvmlDevice_t device) {
     assert(nvmlDeviceGetComputeRunningProcesses_v3(device, &count, list) == NVML_ERROR_INSUFFICIENT_SIZE);
     assert(nvmlDeviceGetComputeRunningProcesses_v3(device, &count, list) == NVML_SUCCESS && count == 1);
     assert(nvmlDeviceGetTotalEnergyConsumption((nvmlDevice_t)(void *)&count, NULL) == NVML_ERROR_INVALID_ARGUMENT);
-    assert(nvmlGpmSampleAlloc() == NVML_ERROR_NOT_SUPPORTED);
+    assert(nvmlDeviceGetBoardId() == NVML_ERROR_NOT_SUPPORTED);
+}
+
+/* A handle is its instance's: stale when that is gone, and another's when the value is given out again. */
+static void check_instances(nvmlDevice_t device) {
+    struct sim_gpu *gpu = &shared->blocks[0].gpu;
+    nvmlDevice_t mig, again;
+    char uuid[96];
+    gpu->mig_capable = gpu->mig = 1;
+    gpu->most_mig_devices = 7;
+    gpu->compute_instances[2] = (struct sim_compute_instance){.number = 1, .uuid = "MIG-1"};
+    assert(nvmlDeviceGetMigDeviceHandleByIndex(device, 0, &mig) == NVML_ERROR_NOT_FOUND);
+    assert(nvmlDeviceGetMigDeviceHandleByIndex(device, 2, &mig) == NVML_SUCCESS);
+    assert(nvmlDeviceGetMigDeviceHandleByIndex(device, 7, &again) == NVML_ERROR_INVALID_ARGUMENT);
+    assert(nvmlDeviceGetUUID(mig, uuid, sizeof uuid) == NVML_SUCCESS && !strcmp(uuid, "MIG-1"));
+    gpu->compute_instances[2] = (struct sim_compute_instance){.number = 2, .uuid = "MIG-2"};
+    assert(nvmlDeviceGetUUID(mig, uuid, sizeof uuid) == NVML_ERROR_INVALID_ARGUMENT);
+    assert(nvmlDeviceGetHandleByUUID("MIG-2", &again) == NVML_SUCCESS && again == mig);
+    assert(nvmlDeviceGetUUID(mig, uuid, sizeof uuid) == NVML_SUCCESS && !strcmp(uuid, "MIG-2"));
+    gpu->mig = 0;
+    gpu->compute_instances[2].number = 0;
+}
+
+/* From 10 to 20 the first GPU is lost; from 30 on it is gone, and the other one moves up. */
+static void check_failures(void) {
+    nvmlDevice_t device;
+    uint32_t milliwatts, count;
+    char uuid[96];
+    shared->failures[0] = (struct sim_failure){.at_ns = 10, .until_ns = 20, .kind = SIM_LOST, .gpu = 0};
+    shared->failures[1] = (struct sim_failure){.at_ns = 30, .until_ns = 40, .kind = SIM_GONE, .gpu = 0};
+    assert(nvmlDeviceGetHandleByIndex_v2(0, &device) == NVML_SUCCESS);
+    shared->header.now_ns = 10;
+    assert(nvmlDeviceGetPowerUsage(device, &milliwatts) == NVML_ERROR_GPU_IS_LOST);
+    shared->header.now_ns = 20;
+    assert(nvmlDeviceGetPowerUsage(device, &milliwatts) == NVML_SUCCESS);
+    shared->header.now_ns = 30;
+    assert(nvmlDeviceGetCount_v2(&count) == NVML_SUCCESS && count == GPUS - 1);
+    assert(nvmlDeviceGetPowerUsage(device, &milliwatts) == NVML_ERROR_INVALID_ARGUMENT);
+    assert(nvmlDeviceGetHandleByIndex_v2(0, &device) == NVML_SUCCESS);
+    assert(nvmlDeviceGetUUID(device, uuid, sizeof uuid) == NVML_SUCCESS && !strcmp(uuid, "GPU-1"));
+    shared->header.now_ns = 40;
 }
 
 static unsigned check_races(nvmlDevice_t device) {
@@ -114,7 +157,7 @@ int main(void) {
     assert(shared != MAP_FAILED);
     assert(nvmlInitWithFlags(0) == NVML_ERROR_LIB_RM_VERSION_MISMATCH); /* zeros */
     shared->header = (struct sim_header){
-        .magic = SIM_MAGIC, .layout = SIM_LAYOUT, .header_size = sizeof(struct sim_header),
+        .magic = SIM_MAGIC, .layout = SIM_LAYOUT, .header_size = offsetof(struct file, blocks), .failure_count = 2,
         .gpu_size = sizeof(struct sim_gpu), .gpu_stride = sizeof(struct block), .gpu_count = GPUS + 1,
         .ring_depth = DEPTH, .process_capacity = CAPACITY, .driver_version = "570.86.15", .cuda_version = 12080};
     assert(nvmlInitWithFlags(0) == NVML_ERROR_LIB_RM_VERSION_MISMATCH); /* a GPU past the end */
@@ -130,6 +173,8 @@ int main(void) {
     assert(nvmlDeviceGetUUID(same, tiny, sizeof tiny) == NVML_ERROR_INSUFFICIENT_SIZE);
     assert(nvmlDeviceGetHandleByIndex_v2(0, &device) == NVML_SUCCESS);
     check_calls(device);
+    check_instances(device);
+    check_failures();
     unsigned reads = check_races(device);
     assert(nvmlShutdown() == NVML_SUCCESS && nvmlShutdown() == NVML_ERROR_UNINITIALIZED);
     assert(nvmlDeviceGetUUID(same, uuid, sizeof uuid) == NVML_ERROR_UNINITIALIZED);
