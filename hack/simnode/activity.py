@@ -1,8 +1,8 @@
-"""One GPU's time: who has it when. By events in simulation time, so how often it is asked changes nothing.
+"""One engine's time: who has it when. By events in simulation time, so how often it is asked changes nothing.
 
-A GPU serves one process at a time. While several want it they stand in a line; each has a turn of turn_ns
-and goes to the line's end. A process alone runs on, and gives way at once to one that comes after its turn
-was over.
+An engine is a whole GPU or a compute instance. It serves one process at a time. While several want it they stand
+in a line; each has a turn of turn_ns and goes to the line's end. A process alone runs on, and gives way at once to
+one that comes after its turn was over. Under MPS nobody waits: all run at the same time, each whenever it wants.
 """
 
 from __future__ import annotations
@@ -11,9 +11,12 @@ import heapq
 from collections import deque
 from collections.abc import Iterator
 
+from simnode.accounting import Accounts
+from simnode.counters import MILLION, Counters, rates
+from simnode.engines import Engine
 from simnode.lives import Process, entries, lives
 from simnode.wants import ENDLESS, Want, wants
-from simnode.world import Node
+from simnode.world import Node, ProcessSpec
 
 _DEATH, _BIRTH, _WANT = 0, 1, 2
 
@@ -21,7 +24,7 @@ _DEATH, _BIRTH, _WANT = 0, 1, 2
 class Runner:
     """A living process: what is left of its want, and how long it ran in the current sample and window."""
 
-    __slots__ = ("deadline", "in_line", "in_sample_ns", "in_window_ns", "process", "wants", "work")
+    __slots__ = ("deadline", "in_line", "in_sample_ns", "in_window_ns", "process", "ran_ns", "wants", "work")
 
     def __init__(self, process: Process, seed: int) -> None:
         self.process = process
@@ -31,12 +34,19 @@ class Runner:
         self.in_line = False
         self.in_sample_ns = 0
         self.in_window_ns = 0
+        self.ran_ns = 0
+
+    def scaled(self) -> Counters:
+        """Its work by what it used, in millionths of a nanosecond."""
+        return Counters(0, *(self.ran_ns * rate for rate in rates(self.process.spec)))
 
 
 class Activity:
-    """The GPU's state at `now`, which only advance() moves."""
+    """The engine's state at `now`, which only advance() moves. Without an engine it is the whole GPU's."""
 
-    def __init__(self, node: Node, gpu: int, seed: int) -> None:
+    def __init__(
+        self, node: Node, gpu: int, seed: int, engine: Engine | None = None, accounts: Accounts | None = None
+    ) -> None:
         self.now = 0
         self.busy_ns = 0
         self.living: dict[int, Runner] = {}  # by the place of the scenario's entry
@@ -46,6 +56,10 @@ class Activity:
         self.last: Runner | None = None
         self.last_ended = -1
         self._seed = seed
+        self._together = node.gpus[gpu].sharing == "mps"
+        self._accounts = accounts
+        self._by_the_dead = Counters()
+        self._closed_ns = 0
         self._turn_ns = node.driver.turn_ns
         self._turn_end = 0
         self._line: deque[Runner] = deque()
@@ -53,7 +67,7 @@ class Activity:
         # (when, kind, slot) never repeats, so that what stands behind it is never compared
         self._events: list[tuple[int, int, int, Runner | Process | None, Want | None]] = []
         for spec, pod, container in entries(node):
-            if spec.gpu == gpu:
+            if spec.gpu == gpu and _works_on(spec, engine):
                 self._births[spec.slot] = lives(node, spec, pod, container)
                 self._expect_birth(spec.slot)
         self._happen(0)
@@ -68,6 +82,9 @@ class Activity:
             if not line:
                 now = min(following, until)
                 continue
+            if self._together:
+                now = self._run_all(now, min(following, until))
+                continue
             runner = line[0]
             if not runner.work or runner.deadline <= now:
                 self._leave(now)
@@ -79,23 +96,54 @@ class Activity:
                     self._turn_end = now + self._turn_ns
                     continue
                 stop = min(stop, self._turn_end)
-            self._run(runner, now, stop)
+            self._run(runner, stop - now)
+            self.busy_ns += stop - now
+            self.last, self.last_ended = runner, stop
             now = stop
         self.now = now
         if events and events[0][0] <= now:
             self._happen(now)
 
-    def _run(self, runner: Runner, start: int, stop: int) -> None:
-        length = stop - start
+    def close_window(self) -> tuple[int, list[tuple[Process, int]]]:
+        """How long anybody ran since the last call, and how long each process did, by PID."""
+        busy = self.busy_ns - self._closed_ns
+        self._closed_ns = self.busy_ns
+        ran = sorted(self.ran_in_window, key=lambda runner: runner.process.pid)
+        lengths = [(runner.process, runner.in_window_ns) for runner in ran]
+        for runner in ran:
+            runner.in_window_ns = 0
+        self.ran_in_window.clear()
+        return busy, lengths
+
+    def counters(self) -> Counters:
+        scaled = self._by_the_dead
+        for runner in self.living.values():
+            scaled = scaled.plus(runner.scaled())
+        return Counters(self.busy_ns, *(value // MILLION for value in scaled[1:]))
+
+    def _run_all(self, now: int, until: int) -> int:
+        """MPS: whoever wants it runs, until the first of them is done."""
+        for runner in [r for r in self._line if not r.work or r.deadline <= now]:
+            self._line.remove(runner)
+            runner.in_line = False
+        if not self._line:
+            return now
+        stop = min(until, *(min(now + r.work, r.deadline) for r in self._line))
+        for runner in self._line:
+            self._run(runner, stop - now)
+        self.busy_ns += stop - now
+        self.last, self.last_ended = self._line[-1], stop
+        return stop
+
+    def _run(self, runner: Runner, length: int) -> None:
         if not runner.in_sample_ns:
             self.ran_in_sample.append(runner)
         if not runner.in_window_ns:
             self.ran_in_window.append(runner)
         runner.in_sample_ns += length
         runner.in_window_ns += length
+        runner.ran_ns += length
         runner.work -= length
-        self.busy_ns += length
-        self.last, self.last_ended = runner, stop
 
     def _leave(self, now: int) -> None:
         self._line.popleft().in_line = False
@@ -109,12 +157,19 @@ class Activity:
             elif kind == _BIRTH and isinstance(subject, Process):
                 self._bear(subject, slot)
             elif kind == _DEATH:
-                del self.living[slot]
-                self.changes += 1
+                self._bury(self.living.pop(slot), now)
+
+    def _bury(self, runner: Runner, now: int) -> None:
+        self.changes += 1
+        self._by_the_dead = self._by_the_dead.plus(runner.scaled())
+        if self._accounts:
+            self._accounts.died(runner.process, now)
 
     def _bear(self, process: Process, slot: int) -> None:
         runner = self.living[slot] = Runner(process, self._seed)
         self.changes += 1
+        if self._accounts:
+            self._accounts.born(process)
         if process.end_ns is not None:
             heapq.heappush(self._events, (process.end_ns, _DEATH, slot, None, None))
         self._expect_want(runner, slot)
@@ -139,3 +194,9 @@ class Activity:
         want = next(runner.wants, None)
         if want:
             heapq.heappush(self._events, (want.at, _WANT, slot, runner, want))
+
+
+def _works_on(spec: ProcessSpec, engine: Engine | None) -> bool:
+    if engine is None:
+        return spec.gi is None
+    return (spec.gi, spec.ci) == engine.key and engine.lives(spec.start_ns)

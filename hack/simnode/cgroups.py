@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from simnode.pod_life import host_uid
 from simnode.world import Cgroup, Container, Pod
 
 V1_CONTROLLERS = (
@@ -28,17 +29,25 @@ def qos_class(pod: Pod) -> str:
     return (BURSTABLE, BEST_EFFORT, GUARANTEED)[sum(pod.uid.encode()) % 3]
 
 
-def container_path(cgroup: Cgroup, pod: Pod, container: Container) -> str:
-    """Guaranteed pods lie directly under kubepods, the others below their class."""
+def container_path(cgroup: Cgroup, pod: Pod, container: Container, node_id: str = "") -> str:
+    """
+    Guaranteed pods lie directly under kubepods, the others below their class.
+
+    *node_id* is the id of the container that a nested node is.
+    """
     qos = qos_class(pod).lower()
     classes = [] if qos == GUARANTEED.lower() else [qos]
     prefix = SCOPE_PREFIXES[cgroup.runtime]
+    uid = host_uid(pod)
     if cgroup.driver == "cgroupfs":
         # Of the three, only CRI-O keeps its prefix when systemd is not asked.
         leaf = f"{prefix}-{container.id}" if cgroup.runtime == "crio" else container.id
-        return "/" + "/".join(["kubepods", *classes, f"pod{pod.uid}", leaf])
-    slices = ["kubepods.slice", *(f"kubepods-{name}.slice" for name in classes)]
-    pod_slice = "-".join(["kubepods", *classes, f"pod{pod.uid.replace('-', '_')}"]) + ".slice"
+        outer = ["docker", node_id, "kubelet"] if cgroup.nested else []
+        return "/" + "/".join([*outer, "kubepods", *classes, f"pod{uid}", leaf])
+    outer = ["system.slice", f"docker-{node_id}.scope", "kubelet.slice"] if cgroup.nested else []
+    root = "kubelet-kubepods" if cgroup.nested else "kubepods"
+    slices = [*outer, f"{root}.slice", *(f"{root}-{name}.slice" for name in classes)]
+    pod_slice = "-".join([root, *classes, f"pod{uid.replace('-', '_')}"]) + ".slice"
     path = "/" + "/".join([*slices, pod_slice, f"{prefix}-{container.id}.scope"])
     if cgroup.runtime == "crio" and cgroup.version == 2:
         # crun, CRI-O's default, puts the processes into a leaf of their own.

@@ -7,16 +7,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from simnode.kube_store import Store
-from simnode.manifests import ENDED, PENDING, RUNNING, Manifests
+from simnode.manifests import Manifests
+from simnode.pod_life import begins_ns, ends_ns
 from simnode.world import Cluster, Node, Pod
 
 
 @dataclass(frozen=True)
 class Moment:
+    """Something of a pod changes, or without a pod, what the node has to give out."""
+
     at_ns: int
     ends: bool
     node: Node
-    pod: Pod
+    pod: Pod | None
 
 
 class ClusterLife:
@@ -31,6 +34,7 @@ class ClusterLife:
     ) -> None:
         self._store = store
         self._manifests = manifests
+        self._boot_ids = boot_ids
         self._moments = deque(moments(cluster))
         for namespace in sorted(cluster.namespaces, key=lambda namespace: namespace.name):
             store.put("namespaces", manifests.namespace(namespace))
@@ -52,25 +56,43 @@ class ClusterLife:
             self._apply(self._moments.popleft())
 
     def _apply(self, moment: Moment) -> None:
-        node, pod = moment.node, moment.pod
-        if not moment.ends:
-            self._store.put("pods", self._manifests.pod(node, pod, PENDING))
-            self._store.put("pods", self._manifests.pod(node, pod, RUNNING))
-            return
-        # A Job's pod completes by itself, the others end because somebody deletes them.
-        completes = pod.owner is not None and pod.owner.kind == "Job"
-        if not completes:
-            self._store.put("pods", self._manifests.pod(node, pod, RUNNING, leaving=True))
-        self._store.put("pods", self._manifests.pod(node, pod, ENDED, leaving=not completes))
+        node, pod, at_ns = moment.node, moment.pod, moment.at_ns
+        if pod is None:
+            boot_id = self._boot_ids[node.name]
+            self._store.put("nodes", self._manifests.node(node, boot_id, at_ns))
+        elif moment.ends:
+            self._end(node, pod, at_ns)
+        else:
+            if at_ns == pod.start_ns:
+                self._store.put("pods", self._manifests.pod(node, pod, None))
+            self._store.put("pods", self._manifests.pod(node, pod, at_ns))
+
+    def _end(self, node: Node, pod: Pod, at_ns: int) -> None:
+        if pod.finished_ns is None:
+            # A Job's pod completes by itself, the others end because somebody deletes them.
+            completes = pod.owner is not None and pod.owner.kind == "Job"
+            if not completes:
+                self._store.put("pods", self._manifests.pod(node, pod, at_ns - 1, leaving=True))
+            self._store.put("pods", self._manifests.pod(node, pod, at_ns, leaving=not completes))
         self._store.remove("pods", pod.namespace, pod.name)
 
 
 def moments(cluster: Cluster) -> list[Moment]:
-    """Beginnings and ends by time; at one instant the ends come first, since a name may be used again."""
+    """What happens by time; at one instant the ends come first, since a name may be used again."""
     found = []
     for node in cluster.nodes:
+        layouts = {layout.at_ns for gpu in node.gpus for layout in gpu.layouts}
+        found += [Moment(at, False, node, None) for at in sorted(layouts) if at > 0]
         for pod in node.pods:
-            found.append(Moment(pod.start_ns, False, node, pod))
+            found += [Moment(at, False, node, pod) for at in _changes(pod)]
             if pod.end_ns is not None:
                 found.append(Moment(pod.end_ns, True, node, pod))
     return sorted(found, key=lambda moment: (moment.at_ns, not moment.ends))
+
+
+def _changes(pod: Pod) -> list[int]:
+    """When the API has something new to say of a pod, from its start on, before its end."""
+    found = {pod.start_ns, pod.finished_ns}
+    for container in pod.containers:
+        found |= {begins_ns(pod, container), ends_ns(pod, container)}
+    return sorted(at for at in found if at is not None and (pod.end_ns is None or at < pod.end_ns))

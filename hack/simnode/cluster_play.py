@@ -8,15 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from simnode import kubelet_answers
 from simnode.cluster_life import ClusterLife
 from simnode.control import Control, Refusal
+from simnode.dcgm_exporter import DcgmExporter, addresses, with_pods
+from simnode.host_files import HostFiles
 from simnode.kube_api import KubeApi
 from simnode.kube_store import Store
-from simnode.kubelet import Kubelet, ListedContainer, ListedPod
+from simnode.kubelet import Kubelet
 from simnode.manifests import Manifests
-from simnode.pod_logs import PodLogs, present
+from simnode.mapping_reader import read
+from simnode.pod_logs import PodLogs
 from simnode.proc_tree import ProcTree, next_change
-from simnode.world import Cluster, Container, Node, Scenario
+from simnode.world import Cluster, Node, Scenario
 
 # /proc/uptime is written anew at least this often.
 TICK_NS = 1_000_000_000
@@ -34,6 +38,7 @@ class Setting:
     with_kubelet: bool = True
     with_api: bool = True
     api_port: int = 0
+    mappings: Path | None = None  # where CLUSTER/NODE/nvml.map is, for the exporters
 
 
 class NodePlay:
@@ -45,17 +50,28 @@ class NodePlay:
         seed, start = setting.scenario.seed, setting.start_unix_ns
         self.tree = ProcTree(self.proc, folder / ".proc-staging", node, seed, start)
         self.logs = PodLogs(self.host, node)
+        self.files = HostFiles(self.host, node)
         self.kubelet: Kubelet | None = None
         if setting.with_kubelet:
-            ids = [i for gpu in node.gpus for i in advertised(gpu.uuid, gpu.replicas)]
+
+            def now_ns() -> int:
+                return setting.clock() - setting.start_unix_ns
+
             self.kubelet = Kubelet(
                 folder / "kubelet" / "kubelet.sock",
-                lambda: listed_pods(node, setting.clock() - setting.start_unix_ns),
-                ids,
+                lambda: kubelet_answers.listed_pods(node, now_ns()),
+                lambda: kubelet_answers.allocatable(node, now_ns()),
+                has_get=node.kubelet.dynamic_resources,
             )
+
+    def create(self, now_ns: int) -> None:
+        self.logs.create(now_ns)
+        self.files.create(now_ns)
+        self.tree.create(now_ns)
 
     def update(self, now_ns: int) -> None:
         self.logs.update(now_ns)
+        self.files.update(now_ns)
         self.tree.update(now_ns)
 
 
@@ -65,11 +81,15 @@ class ClusterPlay:
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
         self._clock = setting.clock
-        self.nodes = {node.name: NodePlay(setting, node) for node in setting.cluster.nodes}
+        seed = setting.scenario.seed
+        self._exporters = {node.name: self._exporter(node) for node in setting.cluster.nodes if node.dcgm}
+        ports = {name: exporter.port for name, exporter in self._exporters.items()}
+        cluster = with_pods(setting.cluster, seed, ports)
+        self.nodes = {node.name: NodePlay(setting, node) for node in cluster.nodes}
         self._store = Store()
-        manifests = Manifests(setting.cluster, setting.scenario.seed, setting.start_unix_ns)
+        manifests = Manifests(cluster, seed, setting.start_unix_ns, addresses(cluster))
         boot_ids = {name: play.tree.boot_id for name, play in self.nodes.items()}
-        self._life = ClusterLife(setting.cluster, self._store, manifests, boot_ids)
+        self._life = ClusterLife(cluster, self._store, manifests, boot_ids)
         self._api = KubeApi(self._store, setting.api_port) if setting.with_api else None
         self._control = Control(setting.folder / "control.sock", self.command)
 
@@ -87,6 +107,7 @@ class ClusterPlay:
                 }
                 for name, play in self.nodes.items()
             },
+            "dcgm": {name: exporter.url for name, exporter in self._exporters.items()},
         }
 
     async def start(self) -> None:
@@ -94,15 +115,22 @@ class ClusterPlay:
         now_ns = self._now()
         self._life.update(now_ns)
         for play in self.nodes.values():
-            play.logs.create(now_ns)
-            play.tree.create(now_ns)
+            play.create(now_ns)
             if play.kubelet:
                 play.kubelet.start()
+        for exporter in self._exporters.values():
+            await exporter.update()
         if self._api:
             await self._api.start()
         await self._control.start()
 
     async def run(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._run())
+            for exporter in self._exporters.values():
+                tasks.create_task(exporter.run())
+
+    async def _run(self) -> None:
         while True:
             now_ns = self._now()
             self._life.update(now_ns)
@@ -115,6 +143,8 @@ class ClusterPlay:
         for play in self.nodes.values():
             if play.kubelet:
                 await asyncio.to_thread(play.kubelet.stop)
+        for exporter in self._exporters.values():
+            await exporter.close()
         if self._api:
             await self._api.stop()
 
@@ -143,6 +173,11 @@ class ClusterPlay:
                 )
         return {}
 
+    def _exporter(self, node: Node) -> DcgmExporter:
+        setting = self._setting
+        folder = setting.folder if setting.mappings is None else setting.mappings / setting.cluster.name
+        return DcgmExporter(node, lambda: read(folder / node.name / "nvml.map"), self._now)
+
     def _kubelet(self, name: str) -> Kubelet:
         play = self.nodes.get(name)
         if play is None:
@@ -163,21 +198,3 @@ class ClusterPlay:
         """The next instant at which anything changes, a tick from now at the latest."""
         instants = [self._life.next_ns, *(next_change(play.node, now_ns) for play in self.nodes.values())]
         return min([now_ns + TICK_NS, *(instant for instant in instants if instant is not None)])
-
-
-def advertised(uuid: str, replicas: int) -> tuple[str, ...]:
-    """The ids under which a device plugin offers a whole GPU."""
-    return (uuid,) if replicas == 1 else tuple(f"{uuid}::{number}" for number in range(replicas))
-
-
-def listed_pods(node: Node, now_ns: int) -> list[ListedPod]:
-    """What the kubelet lists at an instant: every pod it has admitted, with or without devices."""
-
-    def listed(container: Container) -> ListedContainer:
-        ids = [i for hold in container.holds for i in node.gpus[hold.gpu].device_ids(hold)]
-        return ListedContainer(container.name, tuple(ids))
-
-    return [
-        ListedPod(pod.namespace, pod.name, tuple(listed(container) for container in pod.containers))
-        for pod in present(node, now_ns)
-    ]

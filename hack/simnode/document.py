@@ -61,11 +61,17 @@ class Value:
         found: dict[str, tuple[Value, Value]] = {}
         for key_node, value_node in self._node.value:
             place = Value(key_node, self._file)
-            key = place.text("a key")
+            # YAML takes the plain word `off` for a truth value; as a key it is a word
+            plain = place._tag() == "bool" and isinstance(key_node, yaml.ScalarNode)
+            key = key_node.value if plain else place.text("a key")
             if key in found:
                 place.fail(f"the key `{key}` stands here twice; keep one")
             found[key] = (place, Value(value_node, self._file))
         return found
+
+    def pairs(self, what: str) -> dict[str, Value]:
+        """The values of a mapping with any keys."""
+        return {key: value for key, (_, value) in self._pairs(what).items()}
 
     def items(self, what: str, at_least: int = 0) -> list[Value]:
         if not isinstance(self._node, yaml.SequenceNode):
@@ -111,6 +117,12 @@ class Value:
         value = self.text(what)
         if value not in options:
             self.fail(f"{what} must be one of {', '.join(options)}, not {value!r}")
+        return value
+
+    def boolean(self, what: str) -> bool:
+        value = self._scalar()
+        if not isinstance(value, bool):
+            self.fail(f"{what} must be true or false")
         return value
 
     def integer(self, what: str, least: int, most: int | None = None) -> int:

@@ -1,5 +1,7 @@
 """Plays the kubelet's pod-resources API on a Unix socket."""
 
+from __future__ import annotations
+
 import os
 import threading
 import time
@@ -7,6 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc
 
@@ -23,9 +26,36 @@ SOCKET_PATH_LIMIT = 107 - len(".00000")
 
 
 @dataclass(frozen=True)
-class ListedContainer:
+class ListedDevice:
+    resource: str
+    id: str
+    numa_node: int = 0
+
+
+@dataclass(frozen=True)
+class ListedClaimDevice:
+    cdi_ids: tuple[str, ...]
+    driver: str
+    pool: str
+    device: str
+    share_id: str | None = None
+
+
+@dataclass(frozen=True)
+class ListedClaim:
     name: str
-    device_ids: tuple[str, ...]
+    namespace: str
+    devices: tuple[ListedClaimDevice, ...]
+
+
+@dataclass(frozen=True)
+class ListedContainer:
+    """*device_ids* is short for devices of nvidia.com/gpu."""
+
+    name: str
+    device_ids: tuple[str, ...] = ()
+    devices: tuple[ListedDevice, ...] = ()
+    claims: tuple[ListedClaim, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -60,21 +90,25 @@ class Kubelet:
     """One node's kubelet.
 
     `pods` is called on every request, from the server's threads: it must not block, and answers which pods
-    hold their allocation at that moment. `stop` and `start` may alternate as often as wanted.
+    are to be listed at that moment. `allocatable` is what the device plugin offers: ids of nvidia.com/gpu
+    that never change, or a function that is called like `pods`. Without `has_get`, Get is refused, as by
+    kubelets before 1.34. `stop` and `start` may alternate as often as wanted.
     """
 
     def __init__(
         self,
         socket: Path,
         pods: Callable[[], Sequence[ListedPod]],
-        device_ids: Sequence[str],
+        allocatable: Sequence[str] | Callable[[], Sequence[ListedDevice]],
         limit: RateLimit | None = None,
+        has_get: bool = True,
     ) -> None:
         if len(os.fsencode(socket)) > SOCKET_PATH_LIMIT:
             raise ValueError(f"{socket}: a path of a Unix socket may have {SOCKET_PATH_LIMIT} bytes at most")
         self.socket = socket
         self._pods = pods
-        self._device_ids = tuple(device_ids)
+        self._allocatable = allocatable if callable(allocatable) else _always(allocatable)
+        self._has_get = has_get
         self._limit = limit or RateLimit()
         self._server: grpc.Server | None = None
         self._starts = 0
@@ -115,7 +149,7 @@ class Kubelet:
         self._server.stop(None).wait()
         self._server = None
 
-    def _handlers(self) -> grpc.GenericRpcHandler:
+    def _handlers(self) -> grpc.GenericRpcHandler[Any, Any]:
         return grpc.method_handlers_generic_handler(
             SERVICE,
             {
@@ -152,13 +186,15 @@ class Kubelet:
     ) -> api_pb2.AllocatableResourcesResponse:
         self._admit(context)
         return api_pb2.AllocatableResourcesResponse(
-            devices=[container_devices(device_id) for device_id in self._device_ids]
+            devices=[container_devices(device) for device in self._allocatable()]
         )
 
     def _get(
         self, request: api_pb2.GetPodResourcesRequest, context: grpc.ServicerContext
     ) -> api_pb2.GetPodResourcesResponse:
         self._admit(context)
+        if not self._has_get:
+            context.abort(grpc.StatusCode.UNKNOWN, "PodResources API Get method disabled")
         for pod in self._pods():
             if (pod.namespace, pod.name) == (request.pod_namespace, request.pod_name):
                 return api_pb2.GetPodResourcesResponse(pod_resources=pod_resources(pod))
@@ -169,24 +205,49 @@ class Kubelet:
         raise AssertionError("abort raises")
 
 
+def _always(device_ids: Sequence[str]) -> Callable[[], Sequence[ListedDevice]]:
+    fixed = [ListedDevice(RESOURCE, device_id) for device_id in device_ids]
+    return lambda: fixed
+
+
 def pod_resources(pod: ListedPod) -> api_pb2.PodResources:
     return api_pb2.PodResources(
         name=pod.name,
         namespace=pod.namespace,
-        containers=[
-            api_pb2.ContainerResources(
-                name=container.name,
-                devices=[container_devices(device_id) for device_id in container.device_ids],
-            )
-            for container in pod.containers
-        ],
+        containers=[container_resources(container) for container in pod.containers],
     )
 
 
-def container_devices(device_id: str) -> api_pb2.ContainerDevices:
+def container_resources(container: ListedContainer) -> api_pb2.ContainerResources:
+    short = [ListedDevice(RESOURCE, id_) for id_ in container.device_ids]
+    return api_pb2.ContainerResources(
+        name=container.name,
+        devices=[container_devices(device) for device in (*short, *container.devices)],
+        dynamic_resources=[dynamic_resource(claim) for claim in container.claims],
+    )
+
+
+def container_devices(device: ListedDevice) -> api_pb2.ContainerDevices:
     """One entry per device with one id, as real kubelets answer, though the message could hold many."""
     return api_pb2.ContainerDevices(
-        resource_name=RESOURCE,
-        device_ids=[device_id],
-        topology=api_pb2.TopologyInfo(nodes=[api_pb2.NUMANode(ID=0)]),
+        resource_name=device.resource,
+        device_ids=[device.id],
+        topology=api_pb2.TopologyInfo(nodes=[api_pb2.NUMANode(ID=device.numa_node)]),
+    )
+
+
+def dynamic_resource(claim: ListedClaim) -> api_pb2.DynamicResource:
+    return api_pb2.DynamicResource(
+        claim_name=claim.name,
+        claim_namespace=claim.namespace,
+        claim_resources=[
+            api_pb2.ClaimResource(
+                cdi_devices=[api_pb2.CDIDevice(name=name) for name in device.cdi_ids],
+                driver_name=device.driver,
+                pool_name=device.pool,
+                device_name=device.device,
+                share_id=device.share_id,
+            )
+            for device in claim.devices
+        ],
     )

@@ -2,41 +2,45 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from types import MappingProxyType
 
-from simnode import cgroups, draws
+from simnode import cgroups, device_plugin, draws, pod_status
 from simnode.kube_store import Manifest
-from simnode.kubelet import RESOURCE
-from simnode.world import Cluster, Container, Namespace, Node, Owner, Pod
+from simnode.pod_life import host_uid, is_static
+from simnode.world import Cluster, Namespace, Node, Owner, Pod
 
-KUBELET_VERSION = "v1.35.8"
 OWNER_API_VERSIONS = {
+    "Node": "v1",
     "Deployment": "apps/v1",
     "ReplicaSet": "apps/v1",
     "StatefulSet": "apps/v1",
     "DaemonSet": "apps/v1",
     "Job": "batch/v1",
 }
-RUNTIME_SCHEMES = {"containerd": "containerd", "crio": "cri-o", "docker": "docker"}
-# What makes a pod's QoS class, and so the shape of its cgroup path.
-REQUESTS = {
-    cgroups.GUARANTEED: ({"cpu": "4", "memory": "16Gi"}, {"cpu": "4", "memory": "16Gi"}),
-    cgroups.BURSTABLE: ({"cpu": "1", "memory": "4Gi"}, {}),
-    cgroups.BEST_EFFORT: ({}, {}),
-}
 TEMPLATE_HASH_LENGTH = 10
-
-PENDING, RUNNING, ENDED = "Pending", "Running", "Succeeded"
 
 
 class Manifests:
-    """The objects of one cluster; `start_unix_ns` is the simulation's start."""
+    """
+    The objects of one cluster; `start_unix_ns` is the simulation's start.
 
-    def __init__(self, cluster: Cluster, seed: int, start_unix_ns: int) -> None:
+    `pod_ips` has the addresses of pods, by UID, that really answer somewhere.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        seed: int,
+        start_unix_ns: int,
+        pod_ips: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._cluster = cluster
         self._seed = seed
         self._start_unix_ns = start_unix_ns
+        self._pod_ips = pod_ips
         self._born = self._time(min(node.booted_ns for node in cluster.nodes))
 
     def namespace(self, namespace: Namespace) -> Manifest:
@@ -52,7 +56,7 @@ class Manifests:
             "status": {"phase": "Active"},
         }
 
-    def node(self, node: Node, boot_id: str) -> Manifest:
+    def node(self, node: Node, boot_id: str, at_ns: int = 0) -> Manifest:
         labels = {
             "kubernetes.io/arch": "amd64",
             "kubernetes.io/hostname": node.name,
@@ -63,8 +67,7 @@ class Manifests:
         if node.region is not None:
             labels["topology.kubernetes.io/region"] = node.region
         booted = self._time(node.booted_ns)
-        devices = str(sum(gpu.replicas for gpu in node.gpus))
-        resources = {"cpu": "64", "memory": "512Gi", "pods": "110", RESOURCE: devices}
+        resources = {"cpu": "64", "memory": "512Gi", "pods": "110", **device_counts(node, at_ns)}
         return {
             "metadata": {
                 "name": node.name,
@@ -97,8 +100,8 @@ class Manifests:
                     "bootID": boot_id,
                     "kernelVersion": "6.8.0",
                     "osImage": "Simulated Linux",
-                    "containerRuntimeVersion": f"{RUNTIME_SCHEMES[node.cgroup.runtime]}://2.1.0",
-                    "kubeletVersion": KUBELET_VERSION,
+                    "containerRuntimeVersion": f"{pod_status.RUNTIME_SCHEMES[node.cgroup.runtime]}://2.1.0",
+                    "kubeletVersion": f"v{node.kubelet.version}",
                     "kubeProxyVersion": "",
                     "operatingSystem": "linux",
                     "architecture": "amd64",
@@ -125,7 +128,8 @@ class Manifests:
             "status": {"replicas": 1},
         }
 
-    def pod(self, node: Node, pod: Pod, phase: str, leaving: bool = False) -> Manifest:
+    def pod(self, node: Node, pod: Pod, at_ns: int | None, leaving: bool = False) -> Manifest:
+        """A pod at an instant; None: it was admitted, and nothing of it has been started."""
         labels = dict(pod.labels)
         owner: Manifest | None = None
         if pod.owner is not None and pod.owner.kind == "Deployment":
@@ -142,79 +146,29 @@ class Manifests:
             "labels": labels,
             "annotations": dict(pod.annotations),
         }
+        if is_static(pod):
+            # What the API server has is the mirror of a file on the node.
+            metadata["annotations"].setdefault("kubernetes.io/config.mirror", host_uid(pod))
+            metadata["annotations"].setdefault("kubernetes.io/config.source", "file")
+            owner = {**self._reference("Node", "", node.name), "uid": node.uid}
         if owner is not None:
             metadata["ownerReferences"] = [owner]
         if leaving and pod.end_ns is not None:
             metadata["deletionTimestamp"] = self._time(pod.end_ns)
             metadata["deletionGracePeriodSeconds"] = 0
+        phase = pod_status.phase(pod, at_ns)
         status: Manifest = {
             "phase": phase,
             "qosClass": cgroups.qos_class(pod),
             "hostIP": self._host_ip(node),
             "startTime": started,
-            "conditions": self._conditions(started, phase),
-            "containerStatuses": [self._container_status(node, pod, c, phase) for c in pod.containers],
+            "conditions": pod_status.conditions(pod, at_ns, self._time),
+            **pod_status.statuses(node, pod, at_ns, self._time),
         }
-        if phase == RUNNING:
+        if at_ns is not None:
             status["podIP"] = self._pod_ip(node, pod)
-        return {
-            "metadata": metadata,
-            "spec": {
-                "nodeName": node.name,
-                "restartPolicy": "Never" if pod.owner and pod.owner.kind == "Job" else "Always",
-                "containers": [self._container(node, pod, container) for container in pod.containers],
-            },
-            "status": status,
-        }
-
-    def _container(self, node: Node, pod: Pod, container: Container) -> Manifest:
-        requests, limits = (dict(amounts) for amounts in REQUESTS[cgroups.qos_class(pod)])
-        held = sum(len(node.gpus[hold.gpu].device_ids(hold)) for hold in container.holds)
-        if held:
-            requests[RESOURCE] = limits[RESOURCE] = str(held)
-        return {
-            "name": container.name,
-            "image": f"registry.example/{container.name}:1",
-            "resources": {"requests": requests, "limits": limits},
-        }
-
-    def _container_status(self, node: Node, pod: Pod, container: Container, phase: str) -> Manifest:
-        status: dict[str, Any] = {
-            "name": container.name,
-            "image": f"registry.example/{container.name}:1",
-            "imageID": "",
-            "lastState": {},
-            "ready": phase == RUNNING,
-            "started": phase == RUNNING,
-            "restartCount": 0,
-        }
-        if phase == PENDING:
-            status["state"] = {"waiting": {"reason": "ContainerCreating"}}
-            return status
-        container_id = f"{RUNTIME_SCHEMES[node.cgroup.runtime]}://{container.id}"
-        status["containerID"] = container_id
-        started = self._time(pod.start_ns)
-        if phase == RUNNING or pod.end_ns is None:
-            status["state"] = {"running": {"startedAt": started}}
-        else:
-            status["state"] = {
-                "terminated": {
-                    "exitCode": 0,
-                    "reason": "Completed",
-                    "startedAt": started,
-                    "finishedAt": self._time(pod.end_ns),
-                    "containerID": container_id,
-                }
-            }
-        return status
-
-    def _conditions(self, started: str, phase: str) -> list[Manifest]:
-        ready = "True" if phase == RUNNING else "False"
-        states = {"PodScheduled": "True", "Initialized": "True", "ContainersReady": ready, "Ready": ready}
-        return [
-            {"type": name, "status": status, "lastProbeTime": None, "lastTransitionTime": started}
-            for name, status in states.items()
-        ]
+            status["podIPs"] = [{"ip": status["podIP"]}]
+        return {"metadata": metadata, "spec": pod_status.spec(node, pod), "status": status}
 
     def _replica_set_name(self, pod: Pod, owner: Owner) -> tuple[str, str]:
         """A pod that is named as a ReplicaSet names its pods says the hash itself; otherwise it is drawn."""
@@ -244,6 +198,10 @@ class Manifests:
         return f"10.0.{index // 250}.{index % 250 + 1}"
 
     def _pod_ip(self, node: Node, pod: Pod) -> str:
+        if pod.uid in self._pod_ips:
+            return self._pod_ips[pod.uid]
+        if pod.host_network:
+            return self._host_ip(node)
         index = node.pods.index(pod)
         return f"10.{128 + self._cluster.nodes.index(node) % 128}.{index // 250}.{index % 250 + 1}"
 
@@ -251,3 +209,12 @@ class Manifests:
         """RFC 3339 in whole seconds, cut and not rounded, as Kubernetes prints it."""
         seconds = (self._start_unix_ns + offset_ns) // 1_000_000_000
         return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def device_counts(node: Node, at_ns: int) -> dict[str, str]:
+    """Devices by resource; one that a plugin offered once stays, as zero."""
+    earlier = {layout.at_ns for gpu in node.gpus for layout in gpu.layouts if layout.at_ns <= at_ns}
+    instants = sorted({min(0, at_ns), *earlier})
+    known = {device.resource for at in instants for device in device_plugin.advertised(node, at)}
+    counts = Counter(device.resource for device in device_plugin.advertised(node, at_ns))
+    return {resource: str(counts[resource]) for resource in sorted(known | counts.keys())}

@@ -32,6 +32,7 @@ def main(argv: Sequence[str]) -> int:
                 with_kubelet=options.kubelet,
                 with_api=options.api,
                 api_port=options.api_port,
+                mappings=options.mappings.resolve() if options.mappings else None,
             )
         )
         asyncio.run(_play(play))
@@ -52,6 +53,12 @@ def _parser() -> argparse.ArgumentParser:
         help="the simulation's start; the same number for every program that plays the scenario",
     )
     parser.add_argument("--state", type=Path, required=True, metavar="DIR", help="the nodes' trees go below")
+    parser.add_argument(
+        "--mappings",
+        type=Path,
+        metavar="DIR",
+        help="what `simulate` has as --state, for the exporters of DCGM; default: this --state",
+    )
     parser.add_argument("--cluster", required=True, metavar="NAME")
     parser.add_argument("--api-port", type=int, default=0, metavar="PORT", help="default: a free one")
     parser.add_argument("--no-kubelet", dest="kubelet", action="store_false", help="no pod-resources sockets")

@@ -6,14 +6,16 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from simnode import draws
-from simnode.boards import BOARDS, board
+from simnode.claims import read_claims
 from simnode.document import Value
-from simnode.overlaps import assign_replicas, check_memory, check_pids
-from simnode.pods import Draft, read_pods, read_process
-from simnode.world import Cgroup, Driver, Gpu, Node
-
-MOST_GPUS = 64
-"""As many as the library has handles for."""
+from simnode.gpus import read_gpus
+from simnode.holdings import Draft
+from simnode.overlaps import check_memory, check_pids
+from simnode.pods import read_pods
+from simnode.processes import Life, read_process
+from simnode.replicas import assign_replicas
+from simnode.surroundings import read_dcgm, read_failures, read_kubelet, read_symbols
+from simnode.world import Cgroup, Driver, Node
 
 _KEYS = (
     "name",
@@ -27,8 +29,11 @@ _KEYS = (
     "gpus",
     "pods",
     "host_processes",
+    "failures",
+    "claims",
+    "kubelet",
+    "dcgm",
 )
-_UUID = "GPU-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 
 @dataclass(slots=True)
@@ -58,12 +63,14 @@ def read_node(entry: Value, cluster: ClusterDraft) -> Node:
     booted = fields["booted"].offset("booted") if "booted" in fields else 0
     if booted > 0:
         fields["booted"].fail("booted must not be after the start; write a negative time such as -30m")
-    gpus = _gpus(fields["gpus"], seed, path, cluster.uuids)
-    draft = Draft(seed, path, gpus)
+    gpus = read_gpus(fields["gpus"], seed, path, cluster.uuids)
+    claims = read_claims(fields["claims"], seed, path, gpus) if "claims" in fields else ()
+    draft = Draft(seed, path, gpus, claims)
     pods = read_pods(fields["pods"], draft, cluster.pods) if "pods" in fields else []
     hosts = fields["host_processes"].items("host_processes") if "host_processes" in fields else []
     host_processes = tuple(
-        read_process(host, draft, f"{path}/host_processes/{i}", 0, None) for i, host in enumerate(hosts)
+        read_process(host, draft, f"{path}/host_processes/{i}", Life(0, 0, None))
+        for i, host in enumerate(hosts)
     )
     check_pids(draft)
     check_memory(draft)
@@ -87,11 +94,16 @@ def read_node(entry: Value, cluster: ClusterDraft) -> Node:
         pid_base=draws.integer(seed, path, "pids", 900_000),
         pid_stride=max(1, len(draft.specs)),
         pids_taken=tuple(sorted({spec.pid for spec, _ in draft.specs if spec.pid is not None})),
+        failures=read_failures(fields.get("failures"), gpus),
+        claims=claims,
+        kubelet=read_kubelet(fields.get("kubelet")),
+        dcgm=read_dcgm(fields.get("dcgm")),
     )
 
 
 def _driver(entry: Value | None) -> Driver:
-    keys = ("version", "sample_period_ms", "ring_depth", "owner", "rounding", "turn_ms")
+    known = ("version", "sample_period_ms", "ring_depth", "owner", "rounding", "turn_ms")
+    keys = (*known, "accounting", "gpm", "unsupported")
     fields = entry.section("driver", keys) if entry else {}
     get = fields.get
     version, period, depth = get("version"), get("sample_period_ms"), get("ring_depth")
@@ -112,52 +124,18 @@ def _driver(entry: Value | None) -> Driver:
         else "proportional",
         rounding=rounding.choice("rounding", ("down", "nearest")) if rounding else "down",
         turn_ns=turn_ns,
+        accounting=fields["accounting"].boolean("accounting") if "accounting" in fields else False,
+        gpm=fields["gpm"].boolean("gpm") if "gpm" in fields else None,
+        unsupported=read_symbols(fields.get("unsupported")),
     )
 
 
 def _cgroup(entry: Value | None) -> Cgroup:
-    fields = entry.section("cgroup", ("version", "driver", "runtime")) if entry else {}
+    fields = entry.section("cgroup", ("version", "driver", "runtime", "nested")) if entry else {}
     version, driver, runtime = fields.get("version"), fields.get("driver"), fields.get("runtime")
     return Cgroup(
         version=version.integer("version", 1, 2) if version else 2,
         driver=driver.choice("driver", ("systemd", "cgroupfs")) if driver else "systemd",
         runtime=runtime.choice("runtime", ("containerd", "crio", "docker")) if runtime else "containerd",
+        nested=fields["nested"].boolean("nested") if "nested" in fields else False,
     )
-
-
-def _gpus(entries: Value, seed: int, path: str, uuids: dict[str, Value]) -> tuple[Gpu, ...]:
-    found: list[Gpu] = []
-    items = entries.items("gpus", 1)
-    if len(items) > MOST_GPUS:
-        items[MOST_GPUS].fail(f"a node has at most {MOST_GPUS} GPUs")
-    for index, entry in enumerate(items):
-        keys = ("model", "uuid", "minor", "memory_mib", "replicas", "idle_watts", "busy_watts")
-        fields = entry.section("a GPU", keys)
-        if "model" not in fields:
-            entry.fail(f"a GPU needs `model`, as NVML spells it, such as {next(iter(BOARDS))}")
-        model = fields["model"].text("model")
-        if len(model.encode()) > 95:
-            fields["model"].fail("model must be at most 95 bytes long")
-        memory = board(model).memory_mib
-        if "memory_mib" in fields:
-            memory = fields["memory_mib"].integer("memory_mib", 1, 2**24)
-        if memory is None:
-            entry.fail(f"the memory of {model!r} is not known; add `memory_mib`")
-        minor = fields["minor"].integer("minor", 0, 255) if "minor" in fields else index
-        if any(gpu.minor == minor for gpu in found):
-            fields.get("minor", entry).fail(f"minor {minor} is another GPU's; minors of a node must differ")
-        idle = fields["idle_watts"].number("idle_watts", 0, 10_000) if "idle_watts" in fields else 70
-        busy = (
-            fields["busy_watts"].number("busy_watts", 0, 10_000) if "busy_watts" in fields else max(600, idle)
-        )
-        if busy < idle:
-            fields.get("busy_watts", entry).fail("busy_watts must not be below idle_watts")
-        uuid = "GPU-" + draws.lower_uuid(seed, f"{path}/gpus/{index}", "uuid")
-        if "uuid" in fields:
-            uuid = fields["uuid"].matching("uuid", _UUID, "GPU-5a5a7118-e550-79a1-597e-7631e126c57a")
-        if uuid in uuids:
-            fields.get("uuid", entry).fail(f"{uuid} is another GPU's; UUIDs must differ")
-        uuids[uuid] = entry
-        replicas = fields["replicas"].integer("replicas", 1, 1024) if "replicas" in fields else 1
-        found.append(Gpu(index, model, uuid, minor, memory, replicas, int(idle * 1000), int(busy * 1000)))
-    return tuple(found)

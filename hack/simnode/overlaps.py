@@ -1,15 +1,13 @@
-"""What may not overlap in time: pods of one name, holders of one replica, processes of one PID, memory."""
+"""What may not overlap in time: pods of one name, processes of one PID, memory."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import replace
 
-from simnode import draws
 from simnode.document import Value
-from simnode.pods import Draft, Request
-from simnode.world import Hold, Pod, ProcessSpec
+from simnode.holdings import Draft
+from simnode.world import Pod, ProcessSpec
 
 
 def _overlap(start: int, end: int | None, other_start: int, other_end: int | None) -> bool:
@@ -44,51 +42,23 @@ def check_pids(draft: Draft) -> None:
 
 
 def check_memory(draft: Draft) -> None:
-    """The processes of a GPU never hold more memory than it has; a repeating entry counts throughout."""
+    """No GPU or GPU instance has less memory than its processes hold; a repeating entry counts throughout."""
     for gpu in draft.gpus:
         specs = [(spec, place) for spec, place in draft.specs if spec.gpu == gpu.index]
         for spec, place in specs:
             at = spec.start_ns
             held = sum(
-                o.memory_mib for o, _ in specs if o.start_ns <= at and (o.end_ns is None or at < o.end_ns)
+                o.memory_mib
+                for o, _ in specs
+                if o.gi == spec.gi and o.start_ns <= at and (o.end_ns is None or at < o.end_ns)
             )
-            if held > gpu.memory_mib:
+            what, has = f"GPU {gpu.index}", gpu.memory_mib
+            layout = gpu.layout(at) if spec.gi is not None else None
+            for instance in layout.instances if layout else ():
+                if instance.gi == spec.gi:
+                    what, has = f"instance {instance.gi} of GPU {gpu.index}", instance.memory_mib
+            if held > has:
                 place.fail(
-                    f"the processes on GPU {gpu.index} hold {held} MiB when this one starts, "
-                    f"and it has {gpu.memory_mib} MiB; lower a memory_mib"
+                    f"the processes on {what} hold {held} MiB when this one starts, "
+                    f"and it has {has} MiB; lower a memory_mib"
                 )
-
-
-def assign_replicas(draft: Draft, pods: list[Pod]) -> list[Pod]:
-    """The pods with the numbers of the replicas that they hold, drawn among the free ones at their start."""
-    held: dict[str, list[Hold]] = defaultdict(list)
-    for gpu in draft.gpus:
-        taken: list[tuple[Request, tuple[int, ...]]] = []
-        for request in sorted((r for r in draft.requests if r.gpu == gpu.index), key=lambda r: r.start_ns):
-            blocked = {
-                number
-                for other, numbers in taken
-                if other.end_ns is None or request.start_ns < other.end_ns
-                for number in numbers
-            }
-            free = [number for number in range(gpu.replicas) if number not in blocked]
-            if len(free) < request.count:
-                raise_oversubscribed(request, gpu.replicas, len(blocked))
-            numbers = []
-            for turn in range(request.count):
-                what = f"replica of gpu {gpu.index}, {turn}"
-                numbers.append(free.pop(draws.integer(draft.seed, request.container, what, len(free))))
-            taken.append((request, tuple(sorted(numbers))))
-            held[request.container].append(Hold(gpu.index, tuple(sorted(numbers))))
-    return [
-        replace(pod, containers=tuple(replace(c, holds=tuple(held[c.path])) for c in pod.containers))
-        for pod in pods
-    ]
-
-
-def raise_oversubscribed(request: Request, replicas: int, blocked: int) -> None:
-    has = "one replica" if replicas == 1 else f"{replicas} replicas"
-    request.place.fail(
-        f"GPU {request.gpu} has {has}, {blocked} held at that time, and {request.count} more asked for; "
-        "raise the GPU's `replicas` or end another pod before"
-    )

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from simnode import cgroups, draws
+from simnode.dra_files import mig_minors
 from simnode.lives import Process, entries, living
 from simnode.world import Node
 
@@ -30,6 +31,7 @@ class ProcTree:
         self._staging = staging
         self._node = node
         self._boot_id = draws.lower_uuid(seed, node.path, "boot_id")
+        self._node_id = draws.hexadecimal(seed, node.path, "node's own container")
         self._boot_unix_ns = start_unix_ns + node.booted_ns
         self._shown: dict[int, Process] = {}
         self._services = {spec.path: index for index, spec in enumerate(node.host_processes)}
@@ -47,6 +49,9 @@ class ProcTree:
         boot_id = self._root / "sys/kernel/random/boot_id"
         boot_id.parent.mkdir(parents=True)
         boot_id.write_text(self._boot_id + "\n")
+        minors = self._root / "driver/nvidia-caps/mig-minors"
+        minors.parent.mkdir(parents=True)
+        minors.write_text(mig_minors(self._node))
         (self._root / "stat").write_text(
             "cpu  0 0 0 0 0 0 0 0 0 0\ncpu0 0 0 0 0 0 0 0 0 0 0\nintr 0\nctxt 0\n"
             f"btime {self._boot_unix_ns // 1_000_000_000}\nprocesses 1\nprocs_running 1\nprocs_blocked 0\n"
@@ -71,7 +76,7 @@ class ProcTree:
     def _cgroup_text(self, process: Process) -> str:
         cgroup = self._node.cgroup
         if process.pod is not None and process.container is not None:
-            path = cgroups.container_path(cgroup, process.pod, process.container)
+            path = cgroups.container_path(cgroup, process.pod, process.container, self._node_id)
             return cgroups.file_text(cgroup, path, True)
         service = f"gpu-job-{self._services[process.spec.path]}"
         return cgroups.file_text(cgroup, cgroups.service_path(service), False)

@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,6 +76,12 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--truth", type=Path, metavar="FILE", help="what really happened, as JSON lines, mode 0600"
     )
+    parser.add_argument(
+        "--clock-shift",
+        type=Path,
+        metavar="FILE",
+        help="stamp samples by the clock that hack/clockshim shows",
+    )
     parser.add_argument("--user", metavar="NAME", help="the account to run as; needs root")
     chosen = parser.parse_args(argv)
     if chosen.start != "now" and not chosen.start.isdigit():
@@ -123,8 +130,10 @@ def main(argv: list[str]) -> int:
     try:
         file = open_private(chosen.truth, account.uid, account.gid) if chosen.truth else None
         simulation = Simulation(scenario, start, Truth(scenario, start, file))
+        ahead = _clock_shift(chosen.clock_shift)
         mappings = [
-            NodeMapping(_folder(chosen.state, node) / "nvml.map", node, start) for node, _ in simulation.nodes
+            NodeMapping(_folder(chosen.state, node) / "nvml.map", node, start, ahead)
+            for node, _ in simulation.nodes
         ]
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -150,6 +159,13 @@ def _folder(state: Path, node: Node) -> Path:
     folder = state / node.cluster / node.name
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def _clock_shift(file: Path | None) -> Callable[[], int]:
+    if file is None:
+        return lambda: 0
+    opened = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+    return lambda: int.from_bytes(os.pread(opened, 8, 0), "little", signed=True)
 
 
 def _advance_to_now(simulation: Simulation) -> None:

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from simnode.activity import Runner
+from simnode.engines import timeline
+from simnode.holdings import held_span
+from simnode.lives import Process
 from simnode.sampling import SampledGpu
-from simnode.world import Gpu, Node, Scenario
+from simnode.world import ComputeInstance, Container, Gpu, GpuInstance, Node, Pod, Scenario
 
 Line = dict[str, Any]
 
@@ -75,55 +77,84 @@ class Truth:
         }
 
     def _gpu_lines(self, node: Node, sampled: SampledGpu, until: int) -> Iterator[Line]:
-        ran = sampled.activity.ran_in_window
+        gpu = sampled.gpu
         place = {
             "cluster": node.cluster,
             "node": node.name,
-            "gpu_uuid": sampled.gpu.uuid,
+            "gpu_uuid": gpu.uuid,
             "begin_ns": self._start + self._begin,
             "end_ns": self._start + until,
         }
-        yield {"kind": "gpu", **place, "busy_ns": sum(runner.in_window_ns for runner in ran)}
-        for runner in sorted(ran, key=lambda runner: runner.process.pid):
-            yield {"kind": "process", **place, **_whose(runner), "busy_ns": runner.in_window_ns}
-            runner.in_window_ns = 0
-        ran.clear()
+        busy, ran = sampled.activity.close_window()
+        lived = sum(_within(span, self._begin, until) for span in timeline(gpu).whole)
+        yield {"kind": "gpu", **place, "busy_ns": busy if lived == until - self._begin else None}
+        if gpu.layouts and lived:
+            yield {"kind": "device", **place, "busy_ns": busy, "lived_ns": lived}
         yield from (
-            {"kind": "hold", **place, **line} for line in holds(node, sampled.gpu, self._begin, until)
+            {"kind": "process", **place, **_process(gpu, process), "busy_ns": ns} for process, ns in ran
+        )
+        for engine, activity in sampled.parts:
+            busy, ran = activity.close_window()
+            lived = _within((engine.begin_ns, engine.end_ns), self._begin, until)
+            part = place | _instance(engine.instance, engine.part)
+            if lived:
+                yield {"kind": "device", **part, "busy_ns": busy, "lived_ns": lived}
+            yield from (
+                {"kind": "process", **part, **_process(gpu, process), "busy_ns": ns} for process, ns in ran
+            )
+        yield from (
+            {"kind": "hold", **place, **line} for line in holds(node, gpu, self._start, (self._begin, until))
         )
 
 
-def _whose(runner: Runner) -> Line:
-    process = runner.process
+def _within(span: tuple[int, int | None], begin: int, until: int) -> int:
+    end = until if span[1] is None else min(span[1], until)
+    return max(0, end - max(span[0], begin))
+
+
+def _instance(instance: GpuInstance, part: ComputeInstance) -> Line:
+    return {"gi": instance.gi, "ci": part.ci, "profile": instance.profile, "placement": instance.start}
+
+
+def _process(gpu: Gpu, process: Process) -> Line:
     line: Line = {"pid": process.pid, "host": process.pod is None}
     if process.pod and process.container:
-        line |= {
-            "namespace": process.pod.namespace,
-            "pod": process.pod.name,
-            "pod_uid": process.pod.uid,
-            "container": process.container.name,
-        }
+        line |= _container(process.pod, process.container)
+    if gpu.sharing == "mps":
+        line["threads"] = process.spec.threads
     return line
 
 
-def holds(node: Node, gpu: Gpu, begin: int, until: int) -> Iterator[Line]:
-    """For each container that holds some of the GPU in [begin, until): how long, and which replicas."""
+def _container(pod: Pod, container: Container) -> Line:
+    return {"namespace": pod.namespace, "pod": pod.name, "pod_uid": pod.uid, "container": container.name}
+
+
+def holds(node: Node, gpu: Gpu, start_unix_ns: int, window: tuple[int, int]) -> Iterator[Line]:
+    """For each container that holds some of the GPU in the window: how long, and which replicas."""
+    begin, until = window
     for pod in node.pods:
-        held = min(until, until if pod.end_ns is None else pod.end_ns) - max(begin, pod.start_ns)
-        if held <= 0:
-            continue
         for container in pod.containers:
             for hold in container.holds:
-                if hold.gpu == gpu.index:
-                    yield {
-                        "namespace": pod.namespace,
-                        "pod": pod.name,
-                        "pod_uid": pod.uid,
-                        "container": container.name,
-                        "replicas": list(hold.replicas),
-                        "of_replicas": gpu.replicas,
-                        "held_ns": held,
-                    }
+                if hold.gpu != gpu.index:
+                    continue
+                since, last = held_span(node, pod, container, hold)
+                held = _within((since, last), begin, until)
+                if held <= 0:
+                    continue
+                found = gpu.instance(hold)
+                since = max(since, begin)
+                yield {
+                    **_container(pod, container),
+                    **(_instance(*found) if found else {}),
+                    "replicas": list(hold.replicas),
+                    "of_replicas": gpu.replicas_of(hold),
+                    "held_ns": held,
+                    "since_ns": start_unix_ns + since,
+                    "until_ns": start_unix_ns + since + held,
+                    **({"share": hold.share} if hold.share != 1 else {}),
+                    **({"hidden": True} if hold.hidden else {}),
+                    **({"claim": hold.claim} if hold.claim else {}),
+                }
 
 
 def open_private(path: Path, uid: int, gid: int) -> int:

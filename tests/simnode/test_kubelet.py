@@ -10,8 +10,8 @@ import grpc
 import pytest
 from google.protobuf import descriptor_pool
 
-from simnode.cluster_play import advertised, listed_pods
 from simnode.kubelet import Kubelet, ListedContainer, ListedPod, RateLimit
+from simnode.kubelet_answers import allocatable, listed_pods
 from simnode.kubelet_v1 import api_pb2
 from simnode.scenario import load
 
@@ -190,12 +190,16 @@ def test_a_scenarios_pods_are_listed_from_allocation_to_release(tmp_path: Path) 
     node = load(file).cluster("one").node("node-0")
 
     def listed(at_ns: int) -> dict[str, dict[str, tuple[str, ...]]]:
-        return {pod.name: {c.name: c.device_ids for c in pod.containers} for pod in listed_pods(node, at_ns)}
+        return {
+            pod.name: {c.name: tuple(device.id for device in c.devices) for c in pod.containers}
+            for pod in listed_pods(node, at_ns)
+        }
 
     shared, whole, third = (gpu.uuid for gpu in node.gpus)
     slices = listed(0)["slices"]["main"]
     assert len(set(slices)) == 2
-    assert set(slices) <= {f"{shared}::{number}" for number in range(3)} == set(advertised(shared, 3))
+    replicas = {f"{shared}::{number}" for number in range(3)}
+    assert set(slices) <= replicas == {device.id for device in allocatable(node, 0)} - {whole, third}
     assert set(listed(5 * SECOND - 1)) == {"slices"}
     assert listed(5 * SECOND)["whole"] == {"two": (whole, third), "sidecar": ()}
     assert "whole" in listed(9 * SECOND - 1)

@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,11 +23,38 @@ SCENARIO = HACK / "scenarios" / "demo.yaml"
 PATIENCE_SECONDS = 30
 
 
+WITH_EXPORTER = """
+name: watched
+clusters:
+  - name: prod-us
+    nodes:
+      - name: us-gpu-0
+        dcgm: {interval: 1s}
+        gpus: [{model: NVIDIA H100 80GB HBM3}]
+        pods:
+          - name: works
+            namespace: a
+            containers: [{name: main, gpus: [0], processes: [{gpu: 0, busy: {pattern: constant, share: 0.6}}]}]
+"""
+
+
 class Running:
-    def __init__(self, state: Path, *more: str) -> None:
-        arguments = ["--scenario", str(SCENARIO), "--start", str(time.time_ns()), "--state", str(state)]
+    """A sub-command of simnode; by default the cluster prod-us."""
+
+    def __init__(self, state: Path, *more: str, scenario: Path = SCENARIO, what: str = "node") -> None:
+        arguments = [
+            "--scenario",
+            str(scenario),
+            "--start",
+            str(time.time_ns()),
+            "--state",
+            str(state),
+            *more,
+        ]
+        if what == "node":
+            arguments += ["--cluster", "prod-us"]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "simnode", "node", *arguments, "--cluster", "prod-us", *more],
+            [sys.executable, "-m", "simnode", what, *arguments],
             env={**os.environ, "PYTHONPATH": str(HACK)},
             stdout=subprocess.PIPE,
             text=True,
@@ -93,6 +122,29 @@ def test_plays_takes_faults_and_ends_cleanly(state: Path) -> None:
     finally:
         assert running.end() == 0
     assert not kubelet.exists()
+
+
+def test_an_exporter_shows_what_the_simulator_counts(state: Path) -> None:
+    file = state / "watched.yaml"
+    file.write_text(WITH_EXPORTER)
+    simulator = Running(state / "sim", scenario=file, what="simulate")
+    running = Running(state / "c", "--mappings", str(state / "sim"), scenario=file)
+    try:
+        (url,) = running.ready["dcgm"].values()
+        with urllib.request.urlopen(f"{running.ready['api']}/api/v1/namespaces/gpu-operator/pods") as answer:
+            (pod,) = json.load(answer)["items"]
+        (port,) = pod["spec"]["containers"][0]["ports"]
+        assert url == f"http://{pod['status']['podIP']}:{port['containerPort']}"
+
+        def is_right() -> bool:
+            with urllib.request.urlopen(f"{url}/metrics", timeout=PATIENCE_SECONDS) as answer:
+                text = answer.read().decode()
+            found = re.search(r'^DCGM_FI_PROF_GR_ENGINE_ACTIVE{.*pod="works"} (\S+)$', text, re.MULTILINE)
+            return found is not None and float(found[1]) == pytest.approx(0.6, abs=0.05)
+
+        eventually(is_right)
+    finally:
+        assert running.end() == simulator.end() == 0
 
 
 def test_parts_can_be_left_out(state: Path) -> None:

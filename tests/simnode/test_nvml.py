@@ -1,7 +1,6 @@
 """The simulated library as the real pynvml sees it, in a process of its own."""
 
 import ctypes
-import json
 import os
 import re
 import subprocess
@@ -11,10 +10,11 @@ from pathlib import Path
 import pynvml
 import pytest
 
-from simnode.mapping import GPU, HEADER, LAYOUT, MAGIC, PROCESS, SAMPLE, NodeMapping, offset, packer
-from simnode.nodes import MOST_GPUS
-from simnode.sampling import NO_PID, SampledGpu
-from simnode.scenario import Node, load
+from simnode import mapping_layout as layout
+from simnode.engines import MOST_INSTANCES
+from simnode.gpus import MOST_GPUS
+from simnode.mapping_layout import LAYOUT, MAGIC, offset, packer
+from simnode.sampling import NO_PID
 
 NVML = Path(__file__).resolve().parents[2] / "hack/nvml"
 SECOND = 10**9
@@ -38,84 +38,10 @@ clusters:
           - {gpu: 0, pid: 52, memory_mib: 10, start: 700s, busy: {pattern: none}}
 """
 
-READER = """
-import json, sys
-import pynvml
-pynvml.nvmlInit()
-handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
-def plain(value):
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if hasattr(value, "sampleValue"):
-        return [value.timeStamp, value.sampleValue.uiVal]
-    if hasattr(value, "_fields_"):
-        return {name: plain(getattr(value, name)) for name, _ in value._fields_}
-    if hasattr(value, "value"):
-        return value.value
-    if hasattr(value, "__dict__"):
-        return vars(value)
-    if isinstance(value, bytes):
-        return value.decode()
-    return value if isinstance(value, (int, float, str, type(None))) else None
-for line in sys.stdin:
-    name, gpu, *arguments = json.loads(line)
-    first = [] if gpu is None else [handles[gpu]]
-    arguments = [handles[a["gpu"]] if isinstance(a, dict) else a for a in arguments]
-    try:
-        value = getattr(pynvml, name)(*first, *arguments)
-        if isinstance(value, pynvml.POINTER(pynvml.struct_c_nvmlDevice_t)):
-            value = pynvml.nvmlDeviceGetIndex(value)
-        answer = plain(value if not hasattr(value, "_length_") else list(value))
-    except pynvml.NVMLError as error:
-        answer = type(error).__name__
-    print(json.dumps(answer), flush=True)
-"""
-
-
-@pytest.fixture(scope="session")
-def library() -> Path:
-    subprocess.run(["make", "-s", "-C", str(NVML)], check=True)
-    return NVML / "build/libnvidia-ml.so.1"
-
-
-class Driver:
-    """A node whose clock the test moves, and a process that reads it."""
-
-    def __init__(self, folder: Path, library: Path, rounding: str = "down") -> None:
-        file = folder / "s.yaml"
-        file.write_text(SCENARIO.replace("ROUNDING", rounding))
-        self.node: Node = load(file).clusters[0].nodes[0]
-        self.gpus = [SampledGpu(self.node, gpu, 5) for gpu in self.node.gpus]
-        self.mapping = NodeMapping(folder / "nvml.map", self.node, START)
-        self.advance(0)
-        self.mapping.appear()
-        where = {"LD_LIBRARY_PATH": str(library.parent), "NVML_SIM_MAPPING": str(folder / "nvml.map")}
-        self.reader = subprocess.Popen(
-            [sys.executable, "-c", READER],
-            env=os.environ | where,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def advance(self, until: int) -> None:
-        for gpu in self.gpus:
-            gpu.advance(until)
-            self.mapping.publish(gpu)
-
-    def ask(self, name: str, gpu: int | None = 0, *arguments):
-        assert self.reader.stdin
-        assert self.reader.stdout
-        self.reader.stdin.write(json.dumps([f"nvml{name}", gpu, *arguments]) + "\n")
-        self.reader.stdin.flush()
-        return json.loads(self.reader.stdout.readline())
-
 
 @pytest.fixture
-def driver(tmp_path, library, request):
-    driver = Driver(tmp_path, library, getattr(request, "param", "down"))
-    yield driver
-    driver.reader.communicate()
+def driver(driven, request):
+    return driven(SCENARIO.replace("ROUNDING", getattr(request, "param", "down")))
 
 
 def stamp(sample) -> int:
@@ -140,7 +66,7 @@ def test_who_the_devices_are(driver):
     assert (ask("DeviceGetComputeMode"), ask("DeviceGetPersistenceMode")) == (0, 1)
     assert ask("DeviceGetTopologyCommonAncestor", 0, {"gpu": 1}) == 40
     assert ask("DeviceGetNvLinkState", 0, 0) == 0
-    assert ask("DeviceGetSupportedEventTypes") == 8
+    assert (ask("DeviceGetSupportedEventTypes"), ask("DeviceGetSupportedEventTypes", 1)) == (0x108, 8)
     assert ask("DeviceGetAccountingMode") == 0
     assert ask("DeviceGetAccountingPids") == "NVMLError_NotSupported"
     assert ask("DeviceGetGpuInstanceId") == "NVMLError_NotSupported"
@@ -278,7 +204,19 @@ def test_the_mapping_is_laid_out_as_the_library_reads_it():
     )
     facts = {name: int(value) for name, value in (line.split() for line in told.stdout.splitlines())}
     constants = {"SIM_MAGIC": MAGIC, "SIM_LAYOUT": LAYOUT, "SIM_NO_PID": NO_PID, "SIM_MOST_GPUS": MOST_GPUS}
-    structs = {"sim_header": HEADER, "sim_gpu": GPU, "sim_sample": SAMPLE, "sim_process": PROCESS}
+    constants["SIM_MOST_INSTANCES"] = MOST_INSTANCES
+    names = (
+        "header",
+        "gpu",
+        "sample",
+        "process",
+        "failure",
+        "profile",
+        "gpu_instance",
+        "compute_instance",
+        "account",
+    )
+    structs = {f"sim_{name}": getattr(layout, name.upper()) for name in names}
     for name, value in facts.items():
         struct, _, member = name.partition(".")
         if name in constants:

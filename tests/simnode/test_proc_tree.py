@@ -1,6 +1,7 @@
 """The simulated /proc and log folders say of a process what a host's say."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -159,6 +160,80 @@ def test_cgroup_paths_have_the_shape_of_their_driver_and_runtime(
     written = uid.replace("-", "_") if driver == "systemd" else uid
     expected = path.replace("UID", written).replace("CID", CID)
     assert cgroups.container_path(Cgroup(2, driver, runtime), pod, container) == expected
+
+
+@pytest.mark.parametrize(
+    ("driver", "path"),
+    [
+        (
+            "systemd",
+            "/system.slice/docker-OUTER.scope/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-burstable.slice/POD",
+        ),
+        ("cgroupfs", "/docker/OUTER/kubelet/kubepods/burstable/podUID/CID"),
+    ],
+)
+def test_a_node_that_is_a_container_has_its_own_id_above_the_pods(driver: str, path: str) -> None:
+    container = Container("c", "main", CID, (), ())
+    pod = Pod("p", "pod", "ns", BURSTABLE, {}, {}, None, 0, None, (container,))
+    written = BURSTABLE.replace("-", "_") if driver == "systemd" else BURSTABLE
+    outer = "cd" * 32
+    path = path.replace("POD", "kubelet-kubepods-burstable-podUID.slice/cri-containerd-CID.scope")
+    expected = path.replace("OUTER", outer).replace("UID", written).replace("CID", CID)
+    assert cgroups.container_path(Cgroup(2, driver, "containerd", True), pod, container, outer) == expected
+
+
+def test_a_nested_nodes_processes_name_two_containers(tmp_path: Path) -> None:
+    node = load_node(tmp_path, "nested: true")
+    tree_of(node, tmp_path).create(3 * SECOND)
+    ids = re.findall("[0-9a-f]{64}", (tmp_path / "proc/4711/cgroup").read_text())
+    assert len(set(ids)) == 2
+    assert ids[1] == node.pods[0].containers[0].id
+
+
+STATIC = "0123456789abcdef0123456789abcdef"
+
+
+def test_a_static_pods_folders_have_its_hash(tmp_path: Path) -> None:
+    node = load_node(tmp_path)
+    pod = replace(node.pods[0], annotations={"kubernetes.io/config.hash": STATIC})
+    node = replace(node, pods=(pod,))
+    tree_of(node, tmp_path).create(3 * SECOND)
+    assert f"pod{STATIC}" in (tmp_path / "proc/4711/cgroup").read_text()
+    PodLogs(tmp_path / "host", node).create(3 * SECOND)
+    assert [path.name for path in (tmp_path / "host/var/log/pods").iterdir()] == [f"a_steady-0_{STATIC}"]
+
+
+def test_the_drivers_capabilities_are_in_proc(tmp_path: Path) -> None:
+    tree_of(load_node(tmp_path), tmp_path).create(0)
+    text = (tmp_path / "proc/driver/nvidia-caps/mig-minors").read_text()
+    assert "\ngpu0/gi0/access 3\n" in text
+
+
+def test_a_containers_logs_begin_with_it_and_stay_as_long_as_the_pod(tmp_path: Path) -> None:
+    node = load_node(tmp_path)
+    pod, second = node.pods[0], 2 * SECOND
+    (main,) = pod.containers
+    init = replace(main, name="fetch", id="cd" * 32, kind="init", start_ns=second, end_ns=2 * second)
+    main = replace(main, start_ns=2 * second)
+    node = replace(node, pods=(replace(pod, containers=(init, main), finished_ns=4 * second),))
+    host = tmp_path / "host"
+    logs = PodLogs(host, node)
+
+    def containers() -> set[str]:
+        return {path.name for path in (host / "var/log/pods" / f"a_steady-0_{pod.uid}").iterdir()}
+
+    logs.create(second)
+    assert containers() == {"fetch"}
+    assert len(list((host / "var/log/containers").iterdir())) == 1
+    of_pod = host / "var/lib/kubelet/pods" / pod.uid / "containers"
+    assert {path.name for path in of_pod.iterdir()} == {"fetch"}
+    logs.update(2 * second)
+    assert containers() == {path.name for path in of_pod.iterdir()} == {"fetch", "main"}
+    logs.update(5 * second)
+    assert containers() == {"fetch", "main"}
+    logs.update(20 * SECOND)
+    assert list((host / "var/log/pods").iterdir()) == list((host / "var/log/containers").iterdir()) == []
+    assert list((host / "var/lib/kubelet/pods").iterdir()) == []
 
 
 def test_version_1_has_a_line_a_controller_and_a_unified_line_that_misleads(tmp_path: Path) -> None:
