@@ -165,7 +165,7 @@ class Stage:
             cluster = self._child(
                 f"cluster/{name}",
                 ["simnode", "node", *scenario, "--start", str(began), "--cluster", name],
-                ["--state", str(self.folder / f"c{number}")],
+                ["--state", str(self.folder / f"c{number}"), "--mappings", str(self.folder / "sim")],
             )
             self._outside.append(cluster)
             cluster.start()

@@ -25,6 +25,7 @@ READ_NS = 2 * NS
 _TAIL = log(2 / 1e-6)
 """Bernstein's bound is passed once in a million."""
 
+_TICK_NS = 50_000_000
 _MARGIN_NS = 3 * NS
 
 
@@ -110,11 +111,11 @@ class Forecast:
         length, period = end_ns - start_ns, self.driver.period_ns
         percent = length // 100 + length // 10_000
         below, above = (percent, 0) if self.driver.rounding == "down" else (percent // 2, percent // 2)
-        device = Use(
-            tuple(play.busy.between(start_ns, end_ns) for play in self._plays),
-            below + self._across([play.busy for play in self._plays], (start_ns, end_ns), period),
-            above + self._across([play.busy for play in self._plays], (start_ns, end_ns), period),
-        )
+        plays = [play.busy for play in self._plays]
+        across = self._across(plays, (start_ns, end_ns), period)
+        # Where the driver counts activity (GPM), a span lies between two reads, and the counters are a tick old.
+        across += self._across(plays, (start_ns, end_ns), READ_NS) + 2 * _TICK_NS
+        device = Use(tuple(busy.between(start_ns, end_ns) for busy in plays), below + across, above + across)
         by_holder = {}
         stray = self._across([play.busy for play in self._plays], (start_ns, end_ns), READ_NS)
         for who in self._plays[0].by_holder:
@@ -126,7 +127,7 @@ class Forecast:
             by_holder[who] = Use(
                 tuple(track.between(start_ns, end_ns) for track in tracks),
                 below * (rows + 1) + across + late,
-                above * (rows + 1) + across,
+                max(above, percent // 2) * (rows + 1) + across,
                 variance,
                 most,
             )
