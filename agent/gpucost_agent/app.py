@@ -21,26 +21,41 @@ from gpucost.trouble import EXIT_NO_DRIVER, EXIT_SETTINGS, Reject, Retry, Stop
 from gpucost.units import NS_PER_SECOND
 from structlog.typing import FilteringBoundLogger
 
-from gpucost_agent import watching
+from gpucost_agent.keeping import Keeping
 from gpucost_agent.ledger.books import Books, Method
 from gpucost_agent.ledger.checkpoint import Checkpoint
+from gpucost_agent.ledger.directory import Directory
+from gpucost_agent.loops.closing import close_for_good, close_windows
+from gpucost_agent.loops.exporter import watch_exporter
+from gpucost_agent.loops.gpus import watch_driver, watch_gpu
+from gpucost_agent.loops.holders import known_gpus, watch_holders, watch_nobody
+from gpucost_agent.loops.room import Room
 from gpucost_agent.metrics import Metrics, serve
+from gpucost_agent.news import News
+from gpucost_agent.quoting import Quoting
 from gpucost_agent.readings import Boot, Gpu
 from gpucost_agent.settings import Settings
-from gpucost_agent.sources.device_ids import KnownGpus
+from gpucost_agent.sources.dcgm import Dcgm
 from gpucost_agent.sources.host_files import HostFiles
 from gpucost_agent.sources.kube_pods import KubeAccess, KubePods, open_kube_pods
 from gpucost_agent.sources.nvml import Driver, open_driver
-from gpucost_agent.sources.pod_resources import PodResources
+from gpucost_agent.sources.pod_resources import NodeFiles, PodResources
 from gpucost_agent.sources.processes import Processes
 from gpucost_agent.spool import Bounds, Spool
+from gpucost_agent.stand_alone import Table
 from gpucost_agent.stream import Caller, Stream, Target
 
 LATENESS_NS = 10 * NS_PER_SECOND
 """Windows close this late, so that end times from the API server have arrived."""
 
+ALONE_LATENESS_NS = 2 * NS_PER_SECOND
+"""Without an API server only the driver's next sample is waited for."""
+
 FLUSH_S = 25.0
 """How long an agent that was asked to stop waits for the last acknowledgement; Kubernetes kills after 30 s."""
+
+SHOW_SPOOL_S = 5.0
+"""How old what /metrics says of the spool may be."""
 
 EXIT_BUG = 1
 
@@ -51,14 +66,14 @@ _SILENT_NS = 60 * NS_PER_SECOND
 class StreamNews:
     """What the stream tells: into the log, the metrics, and the facts that a new stream needs again."""
 
-    def __init__(self, room: watching.Room) -> None:
-        self._room = room
+    def __init__(self, room: Room, news: News) -> None:
+        self._room, self._news = room, news
 
     def connected(self, durable: int) -> None:
         """A stream stands."""
         self._room.metrics.connected.set(1)
         self._room.log.info("stream_connected", durable=durable)
-        self._room.news.tell_again()
+        self._news.tell_again()
 
     def disconnected(self, reason: str) -> None:
         """It does not any more."""
@@ -84,54 +99,105 @@ def run(settings: Settings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     clock = SystemClock()
-    prices = load_prices(settings)
+    quoting = Quoting(load_prices(settings), settings.cluster)
     credentials = _credentials(settings)
     driver, gpus = _driver(log)
-    processes = Processes(settings.proc_root, clock)
-    spool = Spool(settings.spool_dir, Bounds())
+    spool = None if settings.stand_alone else Spool(settings.spool_dir, Bounds())
     cluster = _follow_cluster(settings, clock, stop)
     first_look = clock.now()
     books = Books(
         NodeId(settings.cluster, settings.node),
-        Method(settings.window_ns, settings.kubelet_grace_ns, LATENESS_NS),
-        lambda gpu_uuid, at_ns: watching.quote(room, gpu_uuid, at_ns),
+        Method(
+            settings.window_ns,
+            settings.kubelet_grace_ns,
+            ALONE_LATENESS_NS if settings.stand_alone else LATENESS_NS,
+            settings.fractions,
+        ),
+        lambda gpu_uuid, at_ns: quoting.quote(room, gpu_uuid, at_ns),
         first_look.wall_ns,
-        _boot(processes, first_look, log),
+        _boot(Processes(settings.proc_root, clock), first_look, log),
         _before(spool, log),
+        Directory(stand_alone=settings.stand_alone),
     )
-    room = watching.Room(books, spool, clock, Metrics(), log, prices, cluster, stop, first_look.monotonic_ns)
+    room = Room(books, clock, Metrics(), log, cluster, stop, first_look.monotonic_ns)
     threading.excepthook = lambda failure: _bug(room, failure)
     books.see_gpus(gpus, first_look.wall_ns)
-    _remember(room)
     serve(settings.metrics_listen, room.metrics, lambda: _healthy(room), lambda: _ready(room))
-    _start_watching(room, settings, driver, gpus, processes)
-    stream = _start_stream(room, settings, credentials)
+    _start_driver(room, settings, driver, gpus)
     log.info("agent_started", version=__version__, gpus=len(gpus), driver=driver.version())
-    stop.wait()
-    return _end(room, stream)
+    if spool is None:
+        return _stand_alone(room)
+    _remember(room, spool)
+    _start_holders(room, settings)
+    keeping = Keeping(room, spool, quoting)
+    _start("closing", close_windows, room, keeping.keep)
+    stream = _start_stream(room, settings, spool, keeping, credentials)
+    _wait(room, keeping)
+    return _end(room, spool, keeping, stream)
 
 
-def _start_watching(
-    room: watching.Room, settings: Settings, driver: Driver, gpus: tuple[Gpu, ...], processes: Processes
-) -> None:
+def _start_driver(room: Room, settings: Settings, driver: Driver, gpus: tuple[Gpu, ...]) -> None:
+    def start(gpu: Gpu) -> None:
+        # What a thread remembers of processes is its own: a GPU that hangs keeps no other from looking.
+        processes = Processes(settings.proc_root, room.clock)
+        _start(f"gpu-{gpu.index}", watch_gpu, room, gpu, driver.reader(gpu, room.clock), processes)
+
     for gpu in gpus:
-        reader = driver.reader(gpu, room.clock)
-        _start(f"gpu-{gpu.index}", watching.watch_gpu, room, gpu, reader, processes)
-    known = KnownGpus(gpus)
-    holders = PodResources(settings.pod_resources_socket, lambda: known, room.clock)
-    _start("holders", watching.watch_holders, room, holders, HostFiles(settings.host_root))
-    _start("closing", watching.close_windows, room)
+        start(gpu)
+    _start("driver", watch_driver, room, driver.gpus, start)
+    if settings.dcgm_url is not None:
+        exporter = Dcgm(lambda: settings.dcgm_url or _exporter_url(room), room.clock)
+        _start("dcgm", watch_exporter, room, exporter, bool(settings.dcgm_url))
+
+
+def _exporter_url(room: Room) -> str:
+    latest = room.cluster_now()
+    return latest.dcgm_url if latest is not None else ""
+
+
+def _start_holders(room: Room, settings: Settings) -> None:
+    files = NodeFiles(settings.host_root, settings.proc_root, room.books.directory.name_of)
+    holders = PodResources(
+        settings.pod_resources_socket,
+        lambda: known_gpus(room.books),
+        room.clock,
+        files,
+        settings.device_resources,
+    )
+    _start("holders", watch_holders, room, holders, HostFiles(settings.host_root))
+
+
+def _stand_alone(room: Room) -> int:
+    """Nobody holds anything; who uses a GPU is told in a table, until a signal."""
+    table = Table()
+    _start("holders", watch_nobody, room)
+    _start("closing", close_windows, room, table.keep)
+    room.stop.wait()
+    if room.failed:
+        raise room.failed[0]
+    close_for_good(room, table.keep)
+    table.show_all()
+    return 0
+
+
+def _wait(room: Room, keeping: Keeping) -> None:
+    while not room.stop.wait(SHOW_SPOOL_S):
+        keeping.show_spool()
 
 
 def _start_stream(
-    room: watching.Room, settings: Settings, credentials: grpc.ChannelCredentials | None
+    room: Room,
+    settings: Settings,
+    spool: Spool,
+    keeping: Keeping,
+    credentials: grpc.ChannelCredentials | None,
 ) -> Stream | None:
     if settings.aggregator is None:
         room.log.warning("no_aggregator", what="windows wait in the spool until --aggregator names one")
         return None
 
     def cluster_uid() -> str:
-        latest = room.cluster.latest() if room.cluster is not None else None
+        latest = room.cluster_now()
         return (latest.cluster_uid or "") if latest is not None else ""
 
     caller = Caller(
@@ -140,30 +206,29 @@ def _start_stream(
         room.books.boot.boot_id,
         __version__,
         settings.window_ns,
-        room.prices.book.version,
+        keeping.quoting.prices.book.version,
     )
-    stream = Stream(
-        room.spool, Target(str(settings.aggregator), credentials), caller, room.clock, StreamNews(room)
-    )
+    target = Target(str(settings.aggregator), credentials)
+    stream = Stream(spool, target, caller, room.clock, StreamNews(room, keeping.news))
     _start("stream", stream.run)
     return stream
 
 
-def _end(room: watching.Room, stream: Stream | None) -> int:
+def _end(room: Room, spool: Spool, keeping: Keeping, stream: Stream | None) -> int:
     """Close the books, send what is there, and leave without waiting for threads that may be stuck."""
     if room.failed:
         raise room.failed[0]
-    watching.close_for_good(room)
+    close_for_good(room, keeping.keep)
     if stream is not None:
         stream.draining.set()
-        room.spool.appended.set()
+        spool.appended.set()
         drained = stream.drained.wait(FLUSH_S)
         room.log.info("agent_stopped", everything_sent=drained)
-    room.spool.close()
+    spool.close()
     return 0
 
 
-def _bug(room: watching.Room, failure: threading.ExceptHookArgs) -> None:
+def _bug(room: Room, failure: threading.ExceptHookArgs) -> None:
     """A thread that ends by an error nobody expected would leave a hole in the books: begin anew instead."""
     name = failure.thread.name if failure.thread is not None else "unknown"
     room.log.error("thread_failed", thread=name, exc_info=failure.exc_value)
@@ -220,8 +285,8 @@ def _boot(processes: Processes, now: Instant, log: FilteringBoundLogger) -> Boot
         return Boot("", now.wall_ns - now.monotonic_ns)
 
 
-def _before(spool: Spool, log: FilteringBoundLogger) -> Checkpoint | None:
-    text = spool.checkpoint()
+def _before(spool: Spool | None, log: FilteringBoundLogger) -> Checkpoint | None:
+    text = spool.checkpoint() if spool is not None else None
     if text is None:
         return None
     try:
@@ -231,21 +296,21 @@ def _before(spool: Spool, log: FilteringBoundLogger) -> Checkpoint | None:
         return None
 
 
-def _remember(room: watching.Room) -> None:
+def _remember(room: Room, spool: Spool) -> None:
     """Lives begin now, so they are known to the next agent even if this one ends at once."""
     try:
-        room.spool.remember(room.books.checkpoint().to_json())
+        spool.remember(room.books.checkpoint().to_json())
     except Retry as trouble:
         room.log.warning("spool_fails", reason=str(trouble))
 
 
-def _healthy(room: watching.Room) -> tuple[bool, str]:
+def _healthy(room: Room) -> tuple[bool, str]:
     if room.failed:
         return False, str(room.failed[0])
     return True, "ok"
 
 
-def _ready(room: watching.Room) -> tuple[bool, str]:
+def _ready(room: Room) -> tuple[bool, str]:
     now = room.clock.now()
     silent = [
         gpu.uuid

@@ -16,14 +16,16 @@ from gpucost.prices import Prices, override_trouble
 from gpucost.settings_source import HostPort
 from gpucost.trouble import EXIT_NO_DRIVER, EXIT_PERMISSION, EXIT_PORT, Retry, Stop
 
-from gpucost_agent.readings import ClusterReading, Gpu, HoldingReading, Node
+from gpucost_agent.quoting import context_of
+from gpucost_agent.readings import WHOLE, ClusterReading, Gpu, GpuReading, HoldingReading, Node, Partition
 from gpucost_agent.settings import Settings
+from gpucost_agent.sources.dcgm import Dcgm
 from gpucost_agent.sources.device_ids import KnownGpus
 from gpucost_agent.sources.kube_pods import KubeAccess, open_kube_pods
+from gpucost_agent.sources.mig import mig_devices
 from gpucost_agent.sources.nvml import open_driver
-from gpucost_agent.sources.pod_resources import NotPermitted, PodResources
+from gpucost_agent.sources.pod_resources import NodeFiles, NotPermitted, PodResources
 from gpucost_agent.sources.processes import Processes
-from gpucost_agent.watching import gpu_context_of
 
 EXIT_PARTLY = 1
 """The agent would run, and something that it reads does not answer."""
@@ -58,17 +60,30 @@ class Finding:
 
 def check(settings: Settings, prices: Prices, clock: Clock) -> Iterator[Finding]:
     """Everything that the agent reads, tried once; takes some seconds where something does not answer."""
-    yield _spool(settings.spool_dir)
+    if not settings.stand_alone:
+        yield _spool(settings.spool_dir)
     yield _metrics(settings.metrics_listen)
     processes = Processes(settings.proc_root, clock)
-    gpus, pids, findings = _driver(clock)
+    looks, findings = _driver(clock)
     yield from findings
-    yield from _processes(processes, pids)
-    yield _kubelet(settings, gpus, clock)
-    node, findings = _cluster(settings, clock)
-    yield from findings
-    yield from _prices(settings, prices, gpus, node, clock)
-    yield _aggregator(settings)
+    yield from _processes(processes, {each.pid for look in looks for each in look.reading.processes or ()})
+    latest: ClusterReading | None = None
+    if not settings.stand_alone:
+        yield _kubelet(settings, looks, clock)
+        latest, findings = _cluster(settings, clock)
+        yield from findings
+    yield _exporter(settings, looks, latest, clock)
+    yield from _prices(settings, prices, looks, latest.node if latest else None, clock)
+    if not settings.stand_alone:
+        yield _aggregator(settings)
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """A GPU, and one look at it."""
+
+    gpu: Gpu
+    reading: GpuReading
 
 
 def _ok(what: str, words: str) -> Finding:
@@ -97,30 +112,57 @@ def _metrics(listen: HostPort) -> Finding:
         return _no("metrics-listen", f"{listen}: {error.strerror} (a running agent's own?)", EXIT_PORT)
 
 
-def _driver(clock: Clock) -> tuple[tuple[Gpu, ...], set[int], list[Finding]]:
-    """The GPUs, the processes that the driver names, and how both were found."""
+def _driver(clock: Clock) -> tuple[tuple[_Look, ...], list[Finding]]:
+    """The GPUs, each looked at once, and how they were found."""
     try:
         driver = open_driver()
         gpus = driver.gpus()
     except Stop as trouble:
-        return (), set(), [_no("driver", str(trouble), trouble.exit_code)]
+        return (), [_no("driver", str(trouble), trouble.exit_code)]
     except Retry as trouble:
-        return (), set(), [_no("driver", str(trouble), EXIT_NO_DRIVER)]
+        return (), [_no("driver", str(trouble), EXIT_NO_DRIVER)]
     findings = [_ok("driver", f"NVIDIA {driver.version()}, {len(gpus)} GPUs")]
     if driver.nameless:
         findings.append(
             _no("driver", f"{driver.nameless} more GPUs that it counts and can not name: look at dmesg")
         )
-    pids: set[int] = set()
-    for gpu in gpus:
-        reading = driver.reader(gpu, clock).read()
-        pids |= {process.pid for process in reading.processes or ()}
-        what, words = f"gpu {gpu.index}", f"{gpu.model} {gpu.uuid}"
-        if reading.troubles:
-            findings.append(_no(what, f"{words}; can not read: {', '.join(reading.troubles)}"))
+    looks = tuple(_Look(gpu, driver.reader(gpu, clock).read()) for gpu in gpus)
+    for look in looks:
+        what, words = (
+            f"gpu {look.gpu.index}",
+            f"{look.gpu.model} {look.gpu.uuid}{_cut(look.reading.partition)}",
+        )
+        if look.reading.troubles:
+            findings.append(_no(what, f"{words}; can not read: {', '.join(look.reading.troubles)}"))
         else:
             findings.append(_ok(what, words))
-    return gpus, pids, findings
+    return looks, findings
+
+
+def _cut(partition: Partition | None) -> str:
+    if partition is None or not partition.mig:
+        return ""
+    profiles = [instance.profile for instance in partition.instances]
+    return f", MIG: {', '.join(profiles) or 'no instances'}"
+
+
+def _exporter(
+    settings: Settings, looks: tuple[_Look, ...], latest: ClusterReading | None, clock: Clock
+) -> Finding:
+    missing = "it would tell how busy SMs, tensor cores and memory are"
+    if any(look.reading.partition and look.reading.partition.mig for look in looks):
+        missing += ", and before Hopper how busy MIG instances are at all"
+    if settings.dcgm_url is None:
+        return Finding("dcgm-exporter", State.OFF, f"switched off by --dcgm-url none; {missing}")
+    url = settings.dcgm_url or (latest.dcgm_url if latest is not None else "")
+    if not url:
+        return Finding("dcgm-exporter", State.OFF, f"no pod of this node is one; {missing}")
+    try:
+        answer = Dcgm(lambda: url, clock).read()
+    except Retry as trouble:
+        return _no("dcgm-exporter", f"{trouble}; {missing}")
+    without = f"; it leaves out {', '.join(answer.missing)} activity" if answer.missing else ""
+    return _ok("dcgm-exporter", f"{url} answers{without}")
 
 
 def _processes(processes: Processes, pids: set[int]) -> Iterator[Finding]:
@@ -136,9 +178,16 @@ def _processes(processes: Processes, pids: set[int]) -> Iterator[Finding]:
         yield _no("host processes", words)
 
 
-def _kubelet(settings: Settings, gpus: tuple[Gpu, ...], clock: Clock) -> Finding:
-    known = KnownGpus(gpus)
-    source = PodResources(settings.pod_resources_socket, lambda: known, clock)
+def _kubelet(settings: Settings, looks: tuple[_Look, ...], clock: Clock) -> Finding:
+    mig = [mig_devices(look.gpu.uuid, look.reading.partition or WHOLE) for look in looks]
+    known = KnownGpus(
+        tuple(look.gpu for look in looks),
+        {uuid: device for devices in mig for uuid, device in devices.items()},
+    )
+    files = NodeFiles(settings.host_root, settings.proc_root, lambda _: None)
+    source = PodResources(
+        settings.pod_resources_socket, lambda: known, clock, files, settings.device_resources
+    )
     try:
         return _ok("kubelet", _held(source.read()))
     except NotPermitted as trouble:
@@ -157,8 +206,8 @@ def _held(answer: HoldingReading) -> str:
     return f"{words}; of no known device: {', '.join(unmapped)}" if unmapped else words
 
 
-def _cluster(settings: Settings, clock: Clock) -> tuple[Node | None, list[Finding]]:
-    """The node's object, and how the API server was found."""
+def _cluster(settings: Settings, clock: Clock) -> tuple[ClusterReading | None, list[Finding]]:
+    """What the API server says, and how it was found."""
     lost = "no labels, owners and pod UIDs, and no node labels to price by"
     if settings.kube_api is None:
         return None, [Finding("kube-api", State.OFF, f"switched off by --kube-api none: {lost}")]
@@ -179,18 +228,17 @@ def _cluster(settings: Settings, clock: Clock) -> tuple[Node | None, list[Findin
         return None, [_no("kube-api", words)]
     words = f"{len(latest.pods)} pods on node {latest.node.name}, cluster {latest.cluster_uid or 'unknown'}"
     if pods.malformed:
-        return latest.node, [
-            _no("kube-api", f"{words}; {pods.malformed} objects were no pods and are left out")
-        ]
-    return latest.node, [_ok("kube-api", words)]
+        return latest, [_no("kube-api", f"{words}; {pods.malformed} objects were no pods and are left out")]
+    return latest, [_ok("kube-api", words)]
 
 
 def _prices(
-    settings: Settings, prices: Prices, gpus: tuple[Gpu, ...], node: Node | None, clock: Clock
+    settings: Settings, prices: Prices, looks: tuple[_Look, ...], node: Node | None, clock: Clock
 ) -> Iterator[Finding]:
+    gpus = tuple(look.gpu for look in looks)
     for gpu in gpus:
         what = f"price of gpu {gpu.index}"
-        context = gpu_context_of(settings.cluster, gpu, gpus, node)
+        context = context_of(settings.cluster, gpu, gpus, node)
         if trouble := override_trouble(context):
             yield _no(what, trouble)
         price = prices.quote(context, gpu.uuid, clock.now().wall_ns)

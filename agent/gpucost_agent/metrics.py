@@ -155,6 +155,14 @@ class Metrics:
             "gpu_uuid",
         )
 
+    def add_window(self, slices: Iterable[CostSlice], end_ns: int) -> None:
+        """A window that ended at *end_ns* was closed."""
+        slices = tuple(slices)
+        self.holders.add(slices, end_ns)
+        self.windows.inc()
+        unpriced = {row.key.device.gpu_uuid for row in slices if row.price.nanodollars_per_hour is None}
+        self.unpriced_gpus.set(len(unpriced))
+
     def _add_stream(self) -> None:
         self.spool_batches = self._gauge(
             "gpucost_spool_batches", "Batches on the node that the aggregator has not acknowledged."

@@ -22,6 +22,7 @@ from gpucost.settings_source import (
     path,
     positive,
     text,
+    words,
 )
 from gpucost.trouble import EXIT_SETTINGS, Stop
 from gpucost.units import NS_PER_SECOND
@@ -40,12 +41,21 @@ def _kube_api(value: str) -> str:
     raise ValueError(f"{value!r} is no API server: write in-cluster, a URL, or none to do without")
 
 
+def _dcgm_url(value: str) -> str:
+    if value in ("", "none") or value.startswith(("http://", "https://")):
+        return value
+    raise ValueError(
+        f"{value!r} is no dcgm-exporter: write a URL, none to do without, or nothing to look for its pod"
+    )
+
+
 CLUSTER = Setting(
     "cluster",
     text,
     "",
     "Name of the cluster, as reports show it. There is no default: two clusters of one name can not be told apart.",
     required=True,
+    unless="stand-alone",
 )
 NODE = Setting(
     "node",
@@ -112,6 +122,34 @@ KUBE_API = Setting(
     "in-cluster",
     "The Kubernetes API for this node's own pods and labels: in-cluster, a URL, or none to do without.",
 )
+DCGM_URL = Setting(
+    "dcgm-url",
+    _dcgm_url,
+    "",
+    "URL of the node's dcgm-exporter; empty: found from its pod on this node; none to do without. It tells the"
+    " activity of MIG instances before Hopper, and of SMs, tensor cores and memory everywhere.",
+)
+DEVICE_RESOURCES = Setting[tuple[str, ...]](
+    "device-resources",
+    words,
+    (),
+    "Further names, with commas between them, of resources that a device plugin gives GPUs out under, whose ids are"
+    " indices of GPUs; ids with a UUID in them are known under any name.",
+)
+FRACTIONS = Setting(
+    "fractions",
+    boolean,
+    True,
+    "Believe what HAMi, KAI and Run:ai write into pods' annotations about who got which part of a GPU; off: the"
+    " kubelet's word alone.",
+)
+STAND_ALONE = Setting(
+    "stand-alone",
+    boolean,
+    False,
+    "Do without Kubernetes: tell who uses the GPUs of this machine by container, systemd unit or process, and print"
+    " it as a table. Needs no other setting, no aggregator and no spool.",
+)
 METRICS_LISTEN = Setting(
     "metrics-listen",
     listen_address,
@@ -147,6 +185,10 @@ SETTINGS: tuple[Setting[object], ...] = (
     PROC_ROOT,
     HOST_ROOT,
     KUBE_API,
+    DCGM_URL,
+    DEVICE_RESOURCES,
+    FRACTIONS,
+    STAND_ALONE,
     METRICS_LISTEN,
     KUBELET_GRACE_SECONDS,
     LOG_FORMAT,
@@ -191,6 +233,10 @@ class Settings:
     proc_root: Path
     host_root: Path
     kube_api: str | None
+    dcgm_url: str | None
+    device_resources: tuple[str, ...]
+    fractions: bool
+    stand_alone: bool
     metrics_listen: HostPort
     kubelet_grace_ns: int
     log_format: str
@@ -211,6 +257,9 @@ def read(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[str, Settings
 def _validated(loaded: Loaded) -> Settings:
     tls = Tls(loaded.value(TLS_CA), loaded.value(TLS_CERT), loaded.value(TLS_KEY))
     aggregator = loaded.value(AGGREGATOR)
+    stand_alone = loaded.value(STAND_ALONE)
+    if stand_alone and aggregator is not None:
+        raise loaded.stop(STAND_ALONE.name, "contradicts --aggregator: its table is for this machine alone")
     insecure = loaded.value(INSECURE)
     if insecure and tls.wanted:
         raise loaded.stop(
@@ -236,7 +285,11 @@ def _validated(loaded: Loaded) -> Settings:
         pod_resources_socket=loaded.value(POD_RESOURCES_SOCKET),
         proc_root=loaded.value(PROC_ROOT),
         host_root=loaded.value(HOST_ROOT),
-        kube_api=None if loaded.value(KUBE_API) in ("", "none") else loaded.value(KUBE_API),
+        kube_api=None if stand_alone or loaded.value(KUBE_API) in ("", "none") else loaded.value(KUBE_API),
+        dcgm_url=None if loaded.value(DCGM_URL) == "none" else loaded.value(DCGM_URL),
+        device_resources=loaded.value(DEVICE_RESOURCES),
+        fractions=loaded.value(FRACTIONS),
+        stand_alone=stand_alone,
         metrics_listen=loaded.value(METRICS_LISTEN),
         kubelet_grace_ns=loaded.value(KUBELET_GRACE_SECONDS) * NS_PER_SECOND,
         log_format=loaded.value(LOG_FORMAT),

@@ -13,7 +13,8 @@ T_co = TypeVar("T_co", covariant=True)
 FLEET_SETTINGS = frozenset({
     "cluster", "node", "window-seconds", "aggregator", "insecure", "tls-ca", "tls-cert", "tls-key",
     "spool-dir", "price-book", "pod-resources-socket", "proc-root", "host-root",
-    "kube-api", "metrics-listen", "kubelet-grace-seconds", "data-dir",
+    "kube-api", "dcgm-url", "device-resources", "fractions", "stand-alone",
+    "metrics-listen", "kubelet-grace-seconds", "data-dir",
     "grpc-listen", "http-listen", "memory-limit", "threads",
     "log-format", "log-level",
 })
@@ -42,6 +43,8 @@ class Setting(Generic[T_co]):
         secret: Its value stands in no message.
 
         required: There is no default that could be right; the program does not start without a value.
+
+        unless: The name of a setting with which it is not required.
     """
 
     name: str
@@ -50,6 +53,7 @@ class Setting(Generic[T_co]):
     help: str
     secret: bool = False
     required: bool = False
+    unless: str = ""
 
     @property
     def flag(self) -> str:

@@ -82,7 +82,8 @@ def load(program: Program, argv: Sequence[str], environ: Mapping[str, str]) -> L
         if spoken_here is not None:
             origin[setting.name] = spoken_here.origin
             values[setting.name] = spoken_here.value(setting)
-        elif setting.required:
+    for setting in known:
+        if setting.required and setting.name not in said and not values.get(setting.unless):
             raise Stop(
                 f"{setting.flag} is missing: give the flag, set {setting.variable}, or write `{setting.key}: ...`"
                 f" into the file of --config ({setting.help})",

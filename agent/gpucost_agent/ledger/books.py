@@ -114,6 +114,7 @@ class Books:
         with_the_node = not self._books and self.before is None
         for gpu in gpus:
             if gpu.uuid in self._books:
+                self._books[gpu.uuid].gpu = gpu
                 continue
             if self.before is not None and gpu.uuid in self.before.lives:
                 life_ns, look_ns = self.before.lives[gpu.uuid], self.first_look_ns
@@ -121,7 +122,8 @@ class Books:
                 life_ns, look_ns = self._begin_of_life(), self.first_look_ns
             else:
                 life_ns = look_ns = max(at_ns, self.closed_through_ns)
-            self._books[gpu.uuid] = GpuBook(gpu, life_ns, look_ns)
+            known = self.before.partitions.get(gpu.uuid) if self.before is not None else None
+            self._books[gpu.uuid] = GpuBook(gpu, life_ns, look_ns, known)
         if self.before is not None:
             self._miss(self.before)
 
@@ -204,7 +206,7 @@ class Books:
         for uuid, life_ns in before.lives.items():
             if uuid not in self._books:
                 gpu = Gpu(uuid, -1, None, before.models.get(uuid, ""), None)
-                self._books[uuid] = GpuBook(gpu, life_ns, self.first_look_ns)
+                self._books[uuid] = GpuBook(gpu, life_ns, self.first_look_ns, before.partitions.get(uuid))
                 self._books[uuid].lose(self.first_look_ns)
 
     def _close(self, interval: Interval) -> ClosedWindow:

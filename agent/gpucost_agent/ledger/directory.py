@@ -16,7 +16,9 @@ _FORGET_AFTER_NS = 3_600 * 1_000_000_000
 class Directory:
     """What is known of names; it only learns, and forgets what no open window needs."""
 
-    def __init__(self) -> None:
+    def __init__(self, stand_alone: bool = False) -> None:
+        """*stand_alone*: there is no Kubernetes, and whoever uses a GPU is told apart by container, unit or command."""
+        self._stand_alone = stand_alone
         self._lives: dict[tuple[str, str], list[PodLife]] = {}
         self._names: dict[str, tuple[str, str]] = {}
         self._static: dict[str, str] = {}
@@ -92,7 +94,9 @@ class Directory:
         A container that holds nothing is a holder of its own, also beside one of its pod that does.
         A process without a pod is the host's.
         """
-        if not (process.pod_uid or process.container_id):
+        if self._stand_alone:
+            return _on_the_host(process)
+        if not process.pod_uid and process.container_id not in self._containers:
             return HOST
         owner = self._containers.get(process.container_id)
         if owner is None:
@@ -139,3 +143,12 @@ class Directory:
             if container.container_id:
                 name = ContainerName(pod.namespace, pod.name, container.name)
                 self.learn_container(container.container_id, name, pod.uid)
+
+
+def _on_the_host(process: ProcessIdentity) -> Holder:
+    """What people call a process by: its container, else the service that runs it, else its own name."""
+    if process.container_id:
+        return Holder(HolderKind.HOST, "container", process.pod_uid, "", process.container_id[:12])
+    if process.unit.endswith(".service"):
+        return Holder(HolderKind.HOST, "unit", "", "", process.unit)
+    return Holder(HolderKind.HOST, "process", str(process.pid), "", process.command)

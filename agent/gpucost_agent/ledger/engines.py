@@ -92,7 +92,11 @@ def over_parts(seen: Seen, instance: GpuInstance, memory: dict[int, int], held: 
     if len(slices) == 1:
         method = seen.method
     found: dict[int, Seen] = {}
-    poured = _pour(work_ns, {ci: seen.watched_ns * slices[ci] for ci in weights}, weights)
+    room = {ci: seen.watched_ns * part for ci, part in slices.items()}
+    poured = _pour(work_ns, room, weights)
+    if all(poured[ci] == room[ci] for ci in weights):
+        others = {ci: part for ci, part in slices.items() if ci not in weights}
+        poured |= _pour(work_ns - sum(poured.values()), room, others)
     for ci, part in slices.items():
         busy_ns = poured.get(ci, 0) // part if part else 0
         sampled = len(slices) == 1

@@ -26,18 +26,25 @@ from gpucost_agent.readings import (
 
 AGENT_GAP = "agent_gap"
 NODE_STARTING = "node_starting"
+LAYOUT_UNKNOWN = "layout_unknown"
 CARRIED = "carried"
 
 
 class GpuBook:
     """
     One GPU. Its life began at *life_start_ns*; this agent looks at it since *first_look_ns*.
+
+    *known* is how it was cut before, in MIG mode: where that can not be read any more, these are its devices.
     """
 
-    def __init__(self, gpu: Gpu, life_start_ns: int, first_look_ns: int) -> None:
+    def __init__(
+        self, gpu: Gpu, life_start_ns: int, first_look_ns: int, known: Partition | None = None
+    ) -> None:
         self.gpu = gpu
         self.life_start_ns = life_start_ns
         self.first_look_ns = first_look_ns
+        self._known = known
+        self._is_unreadable = False
         self._partitions = Partitions(first_look_ns)
         self._engines = Engines(first_look_ns)
         self._contexts = GpuMemory()
@@ -48,7 +55,7 @@ class GpuBook:
     @property
     def partition(self) -> Partition:
         """How the GPU was cut when it was last seen."""
-        return self._partitions.latest or WHOLE
+        return self._partitions.latest or self._known or WHOLE
 
     def add(self, reading: GpuReading, identities: Mapping[int, Process]) -> None:
         """Take in one look, and who its processes were; looks come in the order of their time."""
@@ -60,6 +67,8 @@ class GpuBook:
             self._lost_since_ns = None
         if reading.partition is not None:
             self._recut(at, reading.partition)
+        elif self._lost_since_ns is None:
+            self._is_unreadable = True
         self._engines.add_spans(ActivitySource.GPM, reading.gpm)
         if reading.rate is not None:
             self._engines.add_spans(ActivitySource.RATE, [reading.rate])
@@ -96,7 +105,7 @@ class GpuBook:
         looked_at = life.cut(Interval(self.first_look_ns, life.end_ns))
         if looked_at is not None:
             layouts += [
-                self._layout(part, partition or WHOLE, is_lost, stretching)
+                self._layout(part, partition, is_lost, stretching)
                 for period, partition in self._partitions.periods(looked_at)
                 for part, is_lost in self._cut_by_losses(period)
                 if stretching.length_ns(part)
@@ -141,12 +150,22 @@ class GpuBook:
         partition = before.partitions.get(self.gpu.uuid, WHOLE)
         return lay_out(self.gpu.uuid, length_ns, partition, carried, unobserved(AGENT_GAP))
 
-    def _layout(self, part: Interval, partition: Partition, is_lost: bool, stretching: Stretching) -> Layout:
-        def stretches(place: Place) -> tuple[Stretch, ...]:
-            return (stretching.lost(part),) if is_lost else tuple(stretching.stretches(part, place))
+    def _layout(
+        self, part: Interval, partition: Partition | None, is_lost: bool, stretching: Stretching
+    ) -> Layout:
+        reason = GPU_LOST if is_lost else LAYOUT_UNKNOWN if partition is None and self._is_unknown else ""
 
-        rest = unobserved(GPU_LOST) if is_lost else UNALLOCATED
-        return lay_out(self.gpu.uuid, stretching.length_ns(part), partition, stretches, rest)
+        def stretches(place: Place) -> tuple[Stretch, ...]:
+            return (stretching.unseen(part, reason),) if reason else tuple(stretching.stretches(part, place))
+
+        rest = unobserved(reason) if reason else UNALLOCATED
+        cut = partition or self._known or WHOLE
+        return lay_out(self.gpu.uuid, stretching.length_ns(part), cut, stretches, rest)
+
+    @property
+    def _is_unknown(self) -> bool:
+        """Whether a layout that nobody saw may be another than that of a whole GPU."""
+        return self._is_unreadable or self._known is not None
 
     def _cut_by_losses(self, interval: Interval) -> Iterator[tuple[Interval, bool]]:
         """*interval* in parts, each with whether the GPU was lost in it."""

@@ -15,6 +15,7 @@ from gpucost_agent.readings import DeviceId, HoldingReading
 
 KUBELET_AWAY = "kubelet_away"
 UNMAPPED = "unmapped"
+CLAIMS_HIDDEN = "claims_hidden"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -39,11 +40,13 @@ class Held:
 
     *replicas* is into how many each device is cut; one that is not named is not shared.
     *unmapped* are ids of no known device, each with the container that was given it.
+    *claims_hidden*: pods hold devices by resource claims that the answer leaves out.
     """
 
     by_device: Mapping[Device, Mapping[ContainerName, int]] = field(default_factory=dict)
     replicas: Mapping[Device, int] = field(default_factory=dict)
     unmapped: tuple[tuple[ContainerName, str], ...] = ()
+    claims_hidden: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +162,7 @@ class Holdings:
         # The kubelet lists healthy replicas only, so the most that were ever seen is how many there are.
         for device, seen in ids.items():
             self._replicas[device] = max(self._replicas.get(device, 1), len(seen))
-        return Held(by_device, dict(self._replicas), tuple(sorted(unmapped)))
+        return Held(by_device, dict(self._replicas), tuple(sorted(unmapped)), reading.claims_hidden)
 
     def _forget_unregistered(self, allocatable: Iterable[DeviceId] | None) -> None:
         """A device plugin that went away and is back may cut its devices anew: what was counted before is void."""

@@ -14,7 +14,7 @@ from gpucost.identity import UNALLOCATED, Device, Holder, unobserved
 from gpucost.window import Interval
 
 from gpucost_agent.ledger.directory import Directory
-from gpucost_agent.ledger.holdings import KUBELET_AWAY, UNMAPPED, ContainerName, Held, Holdings
+from gpucost_agent.ledger.holdings import CLAIMS_HIDDEN, KUBELET_AWAY, UNMAPPED, ContainerName, Held, Holdings
 from gpucost_agent.ledger.pod_lives import PodLife
 from gpucost_agent.ledger.settle import OVERLAPPING, OVERSUBSCRIBED, reserve_replicas
 from gpucost_agent.readings import PPM, Gpu, GpuFraction
@@ -71,12 +71,17 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class Occupancy:
-    """Who held what in *interval*; None where nobody can say. *unmapped* are ids of no known device."""
+    """
+    Who held what in *interval*; None where nobody can say. *unmapped* are ids of no known device.
+
+    *claims_hidden*: any device that looks free may be held.
+    """
 
     interval: Interval
     by_device: Mapping[Device, Mapping[Holder, Part]] | None
     replicas: Mapping[Device, int] = field(default_factory=dict)
     unmapped: int = 0
+    claims_hidden: bool = False
 
     def of(self, device: Device, gpu_uuids: tuple[str, ...]) -> Reservation:
         """The reservation of *device*, on a node with these GPUs."""
@@ -84,7 +89,9 @@ class Occupancy:
             return Reservation(free=unobserved(KUBELET_AWAY))
         held = self.by_device.get(device, {})
         free = UNALLOCATED
-        if not held and self.unmapped:
+        if not held and self.claims_hidden:
+            free = unobserved(CLAIMS_HIDDEN)
+        elif not held and self.unmapped:
             # One of the free GPUs is the one that an unmapped id means; nobody knows which.
             taken = {each.gpu_uuid for each in self.by_device}
             free_gpus = [uuid for uuid in gpu_uuids if uuid not in taken]
@@ -140,7 +147,7 @@ class Occupants:
             replicas.update(
                 {device: max(count, self.label_replicas) for device, count in replicas.items() if count > 1}
             )
-        return Occupancy(part, found, replicas, len(unmapped))
+        return Occupancy(part, found, replicas, len(unmapped), held.claims_hidden)
 
     def _holds(self, name: ContainerName, device: Device, held: Held, at_ns: int) -> bool:
         """Whether a container to which the kubelet gave *device* has it at *at_ns*."""

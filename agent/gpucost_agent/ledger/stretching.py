@@ -76,9 +76,9 @@ class Stretching:
         """How long *part* really was."""
         return sum(real.length_ns for real in self.view.clock.real(part)) + self.view.clock.again_ns(part)
 
-    def lost(self, part: Interval) -> Stretch:
-        """A part in which the GPU was off the bus."""
-        return Stretch(self.length_ns(part), 0, free=unobserved(GPU_LOST))
+    def unseen(self, part: Interval, reason: str) -> Stretch:
+        """A part of which nobody can say anything, and why."""
+        return Stretch(self.length_ns(part), 0, free=unobserved(reason))
 
     def _reservations(self, part: Interval, device: Device) -> Iterator[tuple[Interval, Reservation]]:
         periods = [

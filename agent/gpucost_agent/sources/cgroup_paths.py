@@ -38,7 +38,9 @@ def parse_cgroup(text: str) -> Place:
     Of several hierarchies (cgroup v1) the one that knows most is right: the others may show the service that started
     the process.
     """
-    places = [_place(line.split(":", 2)[2]) for line in text.splitlines() if line.count(":") >= 2]
+    paths = [line.split(":", 2)[2] for line in text.splitlines() if line.count(":") >= 2]
+    # The kernel adds this to the path of a process that outlives its cgroup.
+    places = [_place(path.removesuffix(" (deleted)")) for path in paths]
     return max(places, key=lambda place: (bool(place.container_id), bool(place.pod_uid)), default=Place())
 
 

@@ -6,7 +6,7 @@ device that *is* are two steps, because ids name GPUs by UUID, by minor number, 
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -46,15 +46,24 @@ class Shape(StrEnum):
 _NVIDIA_SHAPES = frozenset(
     {Shape.GPU, Shape.GPU_SLOT, Shape.GPU_MEMORY, Shape.MIG, Shape.MIG_INSTANCE, Shape.MINOR}
 )
+_OTHERS = frozenset({Shape.PCI, Shape.AMD, Shape.INTEL})
 INDEX_RESOURCES = frozenset({"volcano.sh/gpu-memory", "volcano.sh/gpu-number"})
 GPU_RESOURCES = INDEX_RESOURCES | {
     "nvidia.com/gpu",
-    "nvidia.com/gpu.shared",
     "k8s.amazonaws.com/vgpu",
     "volcano.sh/vgpu-number",
     "aliyun.com/gpu-mem",
     "tencent.com/vcuda-core",
+    "tencent.com/vcuda-memory",
 }
+UNIT_RESOURCES = frozenset(
+    {"aliyun.com/gpu-mem", "tencent.com/vcuda-core", "tencent.com/vcuda-memory", "volcano.sh/gpu-memory"}
+)
+"""
+Resources whose ids are parts of some GPU (a GiB of its memory, a hundredth of its cores), not GPUs or replicas.
+
+However many of them a container has, they are one GPU that nobody can name, not as many as there are ids.
+"""
 MIG_RESOURCE_PREFIX = "nvidia.com/mig-"
 CLAIM_DRIVER = "gpu.nvidia.com"
 
@@ -114,17 +123,21 @@ _SHAPES = (
 _INDEX = re.compile(r"(?P<index>\d+)(?P<part>:\d+)?(?:-(?P<slot>\d+))?")
 _CLAIM_GPU = re.compile(r"gpu-(?P<minor>\d+)")
 _CLAIM_MIG = re.compile(
-    r"gpu-(?P<minor>\d+)-mig-(?P<slices>\d+g)(?P<memory>\d+gb)(?P<extra>[.+a-z]*)-\d+-(?P<placement>\d+)"
+    r"gpu-(?P<minor>\d+)-mig-(?P<profile>(?:\d+c)?\d+g\d+gb(?:-[a-z][a-z-]*)?)-\d+-(?P<placement>\d+)"
 )
 _CLAIM_MIG_OLD = re.compile(r"gpu-(?P<minor>\d+)-mig-\d+-(?P<placement>\d+)-\d+")
 
 
-def parse(resource: str, raw: str) -> ParsedId:
-    """What a device plugin's id says, by its shape; *resource* matters to bare indices only."""
+def parse(resource: str, raw: str, extra_resources: Collection[str] = ()) -> ParsedId:
+    """
+    What a device plugin's id says, by its shape; *resource* matters to bare indices only.
+
+    *extra_resources* are names of further resources that an administrator calls GPUs.
+    """
     for shape, pattern in _SHAPES:
         if found := pattern.fullmatch(raw):
             return _parsed(shape, found.groupdict())
-    if resource in INDEX_RESOURCES and (found := _INDEX.fullmatch(raw)):
+    if (resource in INDEX_RESOURCES or resource in extra_resources) and (found := _INDEX.fullmatch(raw)):
         # A bare number is an index only where the producer is known to write indices; a part of an index is a
         # MIG device by a numbering that is not the driver's.
         return UNMAPPED if found["part"] else _parsed(Shape.INDEX, found.groupdict())
@@ -138,24 +151,29 @@ def parse_claim_device(name: str) -> ParsedId:
     if found := _CLAIM_GPU.fullmatch(name):
         return ParsedId(Shape.MINOR, minor=int(found["minor"]))
     if found := _CLAIM_MIG.fullmatch(name):
-        profile = f"{found['slices']}.{found['memory']}{found['extra']}"
         minor, placement = int(found["minor"]), int(found["placement"])
-        return ParsedId(Shape.MIG_PLACEMENT, minor=minor, profile=profile, placement=placement)
+        return ParsedId(Shape.MIG_PLACEMENT, minor=minor, profile=found["profile"], placement=placement)
     if found := _CLAIM_MIG_OLD.fullmatch(name):
         minor, placement = int(found["minor"]), int(found["placement"])
         return ParsedId(Shape.MIG_PLACEMENT, minor=minor, placement=placement)
     return UNMAPPED
 
 
-def counts(resource: str, parsed: ParsedId) -> bool:
+def counts(resource: str, parsed: ParsedId, extra_resources: Collection[str] = ()) -> bool:
     """
     Whether an id is of an NVIDIA GPU: by the name of its resource, or by its own shape under any name.
 
     GPUs that are passed through to virtual machines do not count, as the driver does not show them.
     """
+    if parsed.shape in _OTHERS:
+        return False
+    # NVIDIA's plugin adds .shared to the name of what it gives out in replicas.
+    name = resource.removesuffix(".shared")
     return (
-        resource in GPU_RESOURCES
-        or resource.startswith(MIG_RESOURCE_PREFIX)
+        name in GPU_RESOURCES
+        or name in extra_resources
+        or resource in extra_resources
+        or name.startswith(MIG_RESOURCE_PREFIX)
         or parsed.shape in _NVIDIA_SHAPES
     )
 
@@ -181,19 +199,32 @@ def resolve(parsed: ParsedId, known: KnownGpus) -> Device | None:
     return None
 
 
-def device_id(resource: str, raw: str, known: KnownGpus) -> DeviceId | None:
+def device_id(
+    resource: str, raw: str, known: KnownGpus, extra_resources: Collection[str] = ()
+) -> DeviceId | None:
     """An id of a device plugin, resolved; None if it is not of an NVIDIA GPU."""
-    parsed = parse(resource, raw)
-    if not counts(resource, parsed):
+    parsed = parse(resource, raw, extra_resources)
+    if not counts(resource, parsed, extra_resources):
         return None
     return DeviceId(resource, raw, resolve(parsed, known), parsed.replica)
 
 
-def claim_device_id(driver: str, name: str, known: KnownGpus) -> DeviceId | None:
-    """A device of a resource claim, resolved; None if its driver is not NVIDIA's or it is passed through."""
-    if driver != CLAIM_DRIVER or name.startswith("gpu-vfio-"):
-        return None
-    return DeviceId(driver, name, resolve(parse_claim_device(name), known))
+def device_ids(
+    ids: Iterable[tuple[str, str]], known: KnownGpus, extra_resources: Collection[str] = ()
+) -> tuple[DeviceId, ...]:
+    """
+    The GPUs among a container's resources and ids, each once, in the order given.
+
+    A kubelet repeats an id for each NUMA node of its device. Ids that are parts of GPUs and name no GPU stand for
+    one that can not be named: the first of them is kept.
+    """
+    found: dict[tuple[str, str], DeviceId] = {}
+    for resource, raw in ids:
+        entry = device_id(resource, raw, known, extra_resources)
+        if entry is not None:
+            nameless = entry.device is None and resource in UNIT_RESOURCES
+            found.setdefault((resource, "" if nameless else raw), entry)
+    return tuple(found.values())
 
 
 def _parsed(shape: Shape, groups: Mapping[str, str | None]) -> ParsedId:
@@ -219,12 +250,17 @@ def _number(text: str | None) -> int | None:
     return int(text) if text else None
 
 
+def in_claims_spelling(profile: str) -> str:
+    """A profile as NVIDIA's DRA driver spells it in names: 1g10gb-me for 1g.10gb+me."""
+    return re.sub(r"[^a-z0-9-]", "-", profile.lower().replace(".", ""))
+
+
 def _instance(parsed: ParsedId, gpu_uuid: str | None, known: KnownGpus) -> Device | None:
     def matches(device: Device) -> bool:
         said = (
             (parsed.gi, device.gi),
             (parsed.ci, device.ci),
-            (parsed.profile, device.profile),
+            (parsed.profile, in_claims_spelling(device.profile)),
             (parsed.placement, device.placement),
         )
         return device.gpu_uuid == gpu_uuid and all(want is None or want == has for want, has in said)

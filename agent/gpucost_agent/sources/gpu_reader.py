@@ -1,132 +1,47 @@
-"""
-One GPU, look after look: what is new in the driver's ring, for whom the GPU worked, who holds memory.
+"""One GPU, look after look: how it is partitioned, how busy it was and for whom, who holds memory."""
 
-The driver's use by process is an average over the ring's samples since a stamp, so it means something only together
-with exactly those samples. A reader therefore asks for samples, for use, and for samples again; only if the ring
-stood still in between is the window of the use known.
-"""
-
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from enum import StrEnum
 from functools import partial
-from typing import Protocol, TypeVar
 
 from gpucost.clock import Clock, Instant
-from gpucost.trouble import Retry
 
-from gpucost_agent.readings import GpuReading, ProcessWindow, RingSample, RunningProcess
-from gpucost_agent.sources.driver_rows import (
-    ListKind,
-    RawProcess,
-    RawSample,
-    RawUse,
-    plausible_samples,
-    process_window,
-    ring_samples,
-    running_processes,
+from gpucost_agent.readings import (
+    ActivitySpan,
+    GpuReading,
+    Partition,
+    ProcessWindow,
+    RingSample,
+    RunningProcess,
 )
+from gpucost_agent.sources.accounting import AccountingReader
+from gpucost_agent.sources.driver_calls import Calls, DriverTrouble, ListKind, RawProcess, Why
+from gpucost_agent.sources.driver_rows import running_processes
+from gpucost_agent.sources.gpm import GpmReader
+from gpucost_agent.sources.look import GPU_LOST, Look, What
+from gpucost_agent.sources.mig import PartitionReader
+from gpucost_agent.sources.ring import RingReader
 
-T = TypeVar("T")
-
-_NS_PER_US = 1_000
 _UJ_PER_MJ = 1_000
-_MOST_ASKS = 3
-_STEP_NS = 50_000_000
-"""The wall and the monotonic clock may disagree by this much (and a thousandth, for slewing) without a step."""
-_RING_SPAN_NS = 15_000_000_000
-"""No driver's ring reaches further back; until it has turned over, a clock that was set back makes stamps twice."""
-_ASK_AGAIN_NS = 600_000_000_000
-"""What a GPU does not support is asked again so rarely: its MIG mode may have changed."""
-
-GPU_LOST = "gpu_lost"
-CLOCK_STEPPED = "clock_stepped"
-RING_GARBAGE = "ring_garbage"
-USES_UNSETTLED = "uses_unsettled"
-
-
-class Why(StrEnum):
-    """Why a call of the driver gave nothing."""
-
-    UNINITIALIZED = "uninitialized"
-    STALE_HANDLE = "stale_handle"
-    NOT_SUPPORTED = "not_supported"
-    NO_PERMISSION = "no_permission"
-    NOTHING = "nothing"
-    TOO_SMALL = "too_small"
-    TIMEOUT = "timeout"
-    LOST = "lost"
-    NO_DRIVER = "no_driver"
-    FAILED = "failed"
-
-
-class What(StrEnum):
-    """The parts of a reading. A trouble in a reading is named part_why, or by a constant above."""
-
-    RING = "ring"
-    USES = "uses"
-    PROCESSES = "processes"
-    ENERGY = "energy"
-
-
-class DriverTrouble(Retry):
-    """A call of the driver gave nothing; *code* is the driver's own number, where it gave one."""
-
-    def __init__(self, why: Why, message: str, code: int = -1) -> None:
-        super().__init__(message)
-        self.why = why
-        self.code = code
-
-
-class Calls(Protocol):
-    """The driver's calls on one GPU. Each may block for ever and raises DriverTrouble, or Stop."""
-
-    def samples(self, since_us: int) -> list[RawSample]:
-        """The ring's samples that ended after *since_us*; raises NOTHING if there are none."""
-        ...
-
-    def uses(self, since_us: int) -> list[RawUse]:
-        """Use by process, averaged over those samples; raises NOTHING if no process used the GPU."""
-        ...
-
-    def processes(self, kind: ListKind) -> list[RawProcess]:
-        """The processes of one of the driver's lists."""
-        ...
-
-    def energy_mj(self) -> int:
-        """Millijoules since the driver was loaded."""
-        ...
-
-
-@dataclass(slots=True)
-class _Look:
-    """One reading while it is made."""
-
-    began: Instant
-    ring: tuple[RingSample, ...] | None = None
-    window: ProcessWindow | None = None
-    processes: tuple[RunningProcess, ...] | None = None
-    energy_uj: int | None = None
-    troubles: list[str] = field(default_factory=list)
+_PERCENT_PPM = 10_000
+_RATE_NS = 1_000_000_000
+"""The longest period over which a driver takes its spot reading; it says nothing of the time before."""
+_EMPTY_AGAIN_NS = 5_000_000_000
+"""A list that was empty is asked for so rarely: most GPUs never have a graphics process or an MPS client."""
 
 
 class GpuReader:
-    """
-    Reads one GPU, for one thread; remembers which samples it has reported.
-
-    Nothing from before the first look is reported: a sample counts from the instant at which it ended, so the one
-    that was under way at the first look is the first to be reported, whole.
-    """
+    """Reads one GPU, for one thread; remembers what it has reported, and what the GPU does not support."""
 
     def __init__(self, gpu_uuid: str, calls: Calls, clock: Clock) -> None:
         self.gpu_uuid = gpu_uuid
         self._calls = calls
         self._clock = clock
-        self._previous: Instant | None = None
-        self._trusted_from_ns = 0
-        self._ring_seen_us = 0
-        self._uses_seen_us = 0
         self._unsupported: dict[str, int] = {}
+        self._partition = PartitionReader(calls)
+        self._ring = RingReader(calls, clock)
+        self._gpm = GpmReader(calls, clock)
+        self._accounting = AccountingReader(calls, clock)
+        self._empty_until_ns: dict[ListKind, int] = {}
+        self._rated: Instant | None = None
 
     def read(self) -> GpuReading:
         """
@@ -134,125 +49,100 @@ class GpuReader:
 
         Raises Stop if the library does not fit the driver any more; all else is a trouble named in the reading.
         """
-        look = _Look(self._clock.now())
+        look = Look(self._clock.now(), self._unsupported)
         try:
-            self._read_ring(look)
-            look.processes = self._part(look, What.PROCESSES, self._processes)
-            energy_mj = self._part(look, What.ENERGY, self._calls.energy_mj)
-            look.energy_uj = None if energy_mj is None else energy_mj * _UJ_PER_MJ
+            return self._read(look)
         except DriverTrouble:
             # Nothing of a look in which the GPU was lost stands; should it come back, that look is a first one.
-            self._previous = None
-            look = _Look(look.began, troubles=[GPU_LOST])
+            self._forget()
+            self._partition.doubt()
+            now = self._clock.now()
+            return GpuReading(self.gpu_uuid, now, None, None, None, None, (GPU_LOST,), partition=None)
+
+    def _read(self, look: Look) -> GpuReading:
+        was_mig = self._partition.mig
+        partition = self._partition.read(look)
+        if self._partition.mig != was_mig:
+            # What a GPU supports differs between the modes.
+            self._unsupported.clear()
+            self._forget()
+        ring: tuple[RingSample, ...] | None = None
+        window: ProcessWindow | None = None
+        accounting: ProcessWindow | None = None
+        if self._partition.mig:
+            self._ring.forget()
+        else:
+            ring, window = self._ring.read(look)
+            accounting = self._accounting.read(look, self._ring.period_ns)
+        gpm = self._gpm.read(look, partition, self._partition.devices)
+        processes = look.ask(What.PROCESSES, partial(self._processes, look))
+        energy_mj = look.ask(What.ENERGY, self._calls.energy_mj)
+        rate = self._rate(look, partition)
+        if any(trouble.endswith(Why.STALE_HANDLE) for trouble in look.troubles):
+            self._partition.doubt()
         return GpuReading(
             gpu_uuid=self.gpu_uuid,
             read_at=self._clock.now(),
-            ring=look.ring,
-            process_window=look.window,
-            processes=look.processes,
-            energy_uj=look.energy_uj,
+            ring=ring,
+            process_window=window,
+            processes=processes,
+            energy_uj=None if energy_mj is None else energy_mj * _UJ_PER_MJ,
             troubles=tuple(dict.fromkeys(look.troubles)),
+            partition=partition,
+            gpm=gpm,
+            accounting=accounting,
+            rate=rate,
         )
 
-    def _read_ring(self, look: _Look) -> None:
-        previous, self._previous = self._previous, look.began
-        step_ns = 0 if previous is None else clock_step_ns(previous, look.began)
-        if step_ns < 0:
-            self._trusted_from_ns = look.began.monotonic_ns + _RING_SPAN_NS
-        blind = step_ns != 0 or look.began.monotonic_ns < self._trusted_from_ns
-        if previous is None or blind:
-            self._ring_seen_us = self._uses_seen_us = look.began.wall_ns // _NS_PER_US
-        if blind:
-            look.troubles.append(CLOCK_STEPPED)
-            return
-        samples = self._samples(look)
-        if samples is None:
-            return
-        fresh = self._uses(look, samples) if samples else samples
-        look.ring = ring_samples(fresh, self._ring_seen_us)
-        if fresh:
-            self._ring_seen_us = fresh[-1].stamp_us
+    def _forget(self) -> None:
+        self._ring.forget()
+        self._gpm.forget()
+        self._accounting.forget()
+        self._empty_until_ns.clear()
+        self._rated = None
 
-    def _samples(self, look: _Look) -> list[RawSample] | None:
-        """All samples since the older of the two stamps, sorted; None if the driver did not say."""
-        since = min(self._ring_seen_us, self._uses_seen_us)
-        none: list[RawSample] = []
-        raw = self._part(look, What.RING, partial(self._calls.samples, since), none)
-        if raw is None:
-            return None
-        kept = plausible_samples(raw, since, self._clock.now().wall_ns // _NS_PER_US)
-        if len(kept) < len({sample.stamp_us for sample in raw if sample.stamp_us > since}):
-            look.troubles.append(RING_GARBAGE)
-        return kept
-
-    def _uses(self, look: _Look, samples: list[RawSample]) -> list[RawSample]:
-        """Sets the look's window if the ring stands still for it; the samples, with those that came meanwhile."""
-        since = self._uses_seen_us
-        known = samples
-        nobody: list[RawUse] = []
-        for _ in range(_MOST_ASKS):
-            rows = self._part(look, What.USES, partial(self._calls.uses, since), nobody)
-            if rows is None:
-                if self._unsupported.get(What.USES):
-                    self._uses_seen_us = known[-1].stamp_us
-                return known
-            again = self._samples(look)
-            if not again:
-                return known
-            stood_still = again[-1].stamp_us == samples[-1].stamp_us
-            known = sorted({sample.stamp_us: sample for sample in (*known, *again)}.values())
-            samples = again
-            if stood_still:
-                look.window = process_window(rows, samples, since)
-                self._uses_seen_us = samples[-1].stamp_us
-                return known
-        # What was not settled now is part of the next look's window.
-        look.troubles.append(USES_UNSETTLED)
-        return known
-
-    def _processes(self) -> tuple[RunningProcess, ...]:
-        lists: list[list[RawProcess]] = []
+    def _processes(self, look: Look) -> tuple[RunningProcess, ...]:
+        lists: dict[ListKind, list[RawProcess]] = {}
         for kind in ListKind:
+            if look.began.monotonic_ns < self._empty_until_ns.get(kind, 0):
+                lists[kind] = []
+                continue
             try:
-                lists.append(self._supported(kind, partial(self._calls.processes, kind)))
+                rows = look.supported(kind, partial(self._list, kind))
             except DriverTrouble as trouble:
-                if trouble.why is Why.NOTHING:
-                    lists.append([])
-                elif trouble.why is not Why.NOT_SUPPORTED:
+                if trouble.why is not Why.NOT_SUPPORTED:
                     raise
+                continue
+            lists[kind] = rows
+            if not rows and kind is not ListKind.COMPUTE:
+                self._empty_until_ns[kind] = look.began.monotonic_ns + _EMPTY_AGAIN_NS
         if not lists:
             raise DriverTrouble(Why.NOT_SUPPORTED, "none of the driver's lists of processes is supported")
         return running_processes(lists)
 
-    def _part(self, look: _Look, what: What, call: Callable[[], T], nothing: T | None = None) -> T | None:
-        """A part of the reading; None with its trouble named, or *nothing*. Raises only what ends the look."""
+    def _list(self, kind: ListKind) -> list[RawProcess]:
         try:
-            return self._supported(what, call)
+            return self._calls.processes(kind)
         except DriverTrouble as trouble:
-            if trouble.why is Why.LOST:
+            if trouble.why is not Why.NO_PERMISSION or not self._partition.devices:
                 raise
-            if trouble.why is Why.NOTHING and nothing is not None:
-                return nothing
-            look.troubles.append(f"{what}_{trouble.why}")
+        # Only those who may see the whole GPU get the list of all instances; each instance's own may be had.
+        return [
+            row
+            for device in self._partition.devices
+            for row in self._calls.instance_processes(kind, device.gi, device.ci)
+        ]
+
+    def _rate(self, look: Look, partition: Partition | None) -> ActivitySpan | None:
+        """A spot reading, only where nothing better is there."""
+        better = look.may_support(What.RING) or look.may_support(What.GPM)
+        before, self._rated = self._rated, look.began
+        if better or partition is None or partition.mig:
+            self._rated = None
             return None
-
-    def _supported(self, name: str, call: Callable[[], T]) -> T:
-        """Calls, unless the GPU said not long ago that it does not support it."""
-        now_ns = self._clock.now().monotonic_ns
-        if now_ns < self._unsupported.get(name, now_ns):
-            raise DriverTrouble(Why.NOT_SUPPORTED, f"{name}: not supported, as this GPU said before")
-        try:
-            answer = call()
-        except DriverTrouble as trouble:
-            if trouble.why is Why.NOT_SUPPORTED:
-                self._unsupported[name] = now_ns + _ASK_AGAIN_NS
-            raise
-        self._unsupported.pop(name, None)
-        return answer
-
-
-def clock_step_ns(before: Instant, now: Instant) -> int:
-    """By how much the wall clock was set between two instants; 0 if it only drifted."""
-    elapsed_ns = now.monotonic_ns - before.monotonic_ns
-    step_ns = now.wall_ns - before.wall_ns - elapsed_ns
-    return step_ns if abs(step_ns) > _STEP_NS + elapsed_ns // 1_000 else 0
+        percent = look.ask(What.RATE, self._calls.rate_percent)
+        if before is None or percent is None or not 0 <= percent <= 100:
+            return None
+        length_ns = min(_RATE_NS, look.began.monotonic_ns - before.monotonic_ns)
+        until_ns = look.began.wall_ns
+        return ActivitySpan(until_ns - length_ns, until_ns, busy_ppm=percent * _PERCENT_PPM)

@@ -1,4 +1,4 @@
-"""The kubelet's log folders on the host: names of pods and containers for their ids, without the API server."""
+"""The kubelet's folders on the host: names of pods and containers for their ids, without the API server."""
 
 import os
 import re
@@ -20,6 +20,16 @@ class ContainerName(NamedTuple):
     container: str
 
 
+class PodFolders(NamedTuple):
+    """Pods by their log folders: UIDs by namespace and name, and the other way round."""
+
+    uids: dict[tuple[str, str], str]
+    names: dict[str, tuple[str, str]]
+
+
+_NO_PODS = PodFolders({}, {})
+
+
 class HostFiles:
     """
     A fall-back where neither the API server nor the kubelet says whose a container is. For one thread.
@@ -31,7 +41,8 @@ class HostFiles:
     def __init__(self, host_root: Path) -> None:
         logs = host_root / "var" / "log"
         self._links = _Folder(logs / "containers", _container_names)
-        self._pods = _Folder(logs / "pods", _pod_uids)
+        self._pods = _Folder(logs / "pods", _pod_folders)
+        self._volumes = host_root / "var" / "lib" / "kubelet" / "pods"
 
     def container(self, container_id: str) -> ContainerName | None:
         """Whose a container is. Not known where names are so long that the kubelet cut the id off."""
@@ -43,7 +54,19 @@ class HostFiles:
 
         A folder outlives its pod for a while, so of several pods of one name the newest counts.
         """
-        return self._pods.read({}).get((namespace, pod))
+        return self._pods.read(_NO_PODS).uids.get((namespace, pod))
+
+    def pod_name(self, uid: str) -> tuple[str, str] | None:
+        """
+        Namespace and name of a pod, by its UID (of a static pod, its manifest's hash), while it is on the node.
+
+        Its logs may outlive it; the folder of its volumes goes when the kubelet has done with it. Where volumes are
+        not mounted, logs have to do.
+        """
+        name = self._pods.read(_NO_PODS).names.get(uid)
+        if name is None or not (self._volumes.joinpath(uid).exists() or not self._volumes.exists()):
+            return None
+        return name
 
 
 class _Folder(Generic[Names]):
@@ -83,9 +106,9 @@ def _container_names(names: list[str]) -> dict[str, ContainerName]:
     return dict(entry for entry in parsed if entry is not None)
 
 
-def _pod_uids(names: list[str]) -> dict[tuple[str, str], str]:
-    parsed = (parse_pod_folder(name) for name in names)
-    return dict(entry for entry in parsed if entry is not None)
+def _pod_folders(names: list[str]) -> PodFolders:
+    parsed = [entry for entry in map(parse_pod_folder, names) if entry is not None]
+    return PodFolders(dict(parsed), {uid: name for name, uid in parsed})
 
 
 def parse_log_link(name: str) -> tuple[str, ContainerName] | None:

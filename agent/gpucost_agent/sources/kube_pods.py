@@ -1,28 +1,25 @@
 """
-The Kubernetes API: this node's pods, its own object, and who the cluster is. The only importer of kubernetes.
+The Kubernetes API: this node's pods, its own object, and who the cluster is.
 
-The client library takes some 40 MiB, so it is imported when a KubePods is made, and not before. Answers are read as
-JSON; the library's models would take more again.
+Answers are read as JSON and cut down a page at a time, as a node's pods in full take tens of MiB.
 """
 
 import json
 import random
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from urllib.parse import quote
 
 from gpucost.clock import Clock
-from gpucost.trouble import EXIT_SETTINGS, Retry, Stop
+from gpucost.trouble import Retry
 
 from gpucost_agent.readings import ClusterReading, Node
+from gpucost_agent.sources.kube_client import KubeClient, Refused, worded
 from gpucost_agent.sources.pod_memory import PodMemory
 from gpucost_agent.sources.pod_objects import KEPT_KEYS, Json, parse_node
 
-IN_CLUSTER = "in-cluster"
-_CONNECT_S = 5.0
-_ANSWER_S = 30.0
+_PODS = "/api/v1/pods"
 _SILENCE_S = 30.0
 """How long past its end a watch may say nothing before its connection is taken for dead."""
 _GONE = 410
@@ -43,7 +40,7 @@ class KubeAccess:
     node: str
     extra_keys: frozenset[str] = frozenset()
     watch_s: int = 120
-    page: int = 250
+    page: int = 50
     first_wait_s: float = 1.0
     longest_wait_s: float = 30.0
 
@@ -61,13 +58,9 @@ class KubePods:
     """Follows the API server in a thread of its own; any thread may ask for the latest."""
 
     def __init__(self, access: KubeAccess, clock: Clock) -> None:
-        from kubernetes import client  # noqa: PLC0415 - 40 MiB
-        from urllib3.exceptions import HTTPError  # noqa: PLC0415 - comes with it
-
         self._access = access
         self._clock = clock
-        self._failures = (client.ApiException, HTTPError, OSError, ValueError, KeyError, TypeError)
-        self._api: Any = client.CoreV1Api(client.ApiClient(_configuration(access.kube_api)))
+        self._api = KubeClient(access.kube_api)
         self._memory = PodMemory(KEPT_KEYS | access.extra_keys)
         self._version = ""
         self._cluster_uid: str | None = None
@@ -109,7 +102,7 @@ class KubePods:
                 # Not all nodes at once, when a server comes back.
                 stop.wait(wait_s * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
                 wait_s = min(2 * wait_s, self._access.longest_wait_s)
-        self._api.api_client.rest_client.pool_manager.clear()
+        self._api.close()
 
     def _turn(self, stop: threading.Event) -> None:
         """Lists if it has to, looks at the node, and watches once. Raises Retry."""
@@ -120,60 +113,55 @@ class KubePods:
             self._publish()
             self._trouble = trouble
             self._watch(stop)
-        except self._failures as error:
-            if getattr(error, "status", None) == _GONE:
+        except self._api.failures as error:
+            if isinstance(error, Refused) and error.status == _GONE:
                 self._version = ""
-            raise Retry(f"the API server at {self._access.kube_api}: {_worded(error)}") from error
+            raise Retry(f"the API server at {self._access.kube_api}: {worded(error)}") from error
 
     def _list(self) -> None:
-        objects: list[Json] = []
-        token: str | None = None
+        versions: list[str] = []
+        self._memory.replace(self._listed(versions), self._clock.now())
+        self._version = versions[-1]
+
+    def _listed(self, versions: list[str]) -> Iterator[Json]:
+        """The pods, asked for page by page as they are taken; the list's version goes into *versions*."""
+        token = ""
         while True:
-            page = self._json(
-                self._api.list_pod_for_all_namespaces,
-                limit=self._access.page,
-                _continue=token,
-                **self._ours(),
-            )
-            objects += page["items"]
-            if not (token := page["metadata"].get("continue")):
-                break
-        self._memory.replace(objects, self._clock.now())
-        self._version = page["metadata"]["resourceVersion"]
+            query: dict[str, str | int] = {"limit": self._access.page, **self._ours()}
+            page = self._api.json(_PODS, {**query, "continue": token} if token else query)
+            yield from page["items"]
+            versions.append(page["metadata"]["resourceVersion"])
+            if not (token := page["metadata"].get("continue") or ""):
+                return
 
     def _look_around(self) -> str | None:
         """The node and the cluster; what can not be read stays as it was, and the pods are watched without it."""
         troubles = []
         try:
-            self._node = parse_node(self._json(self._api.read_node, self._access.node))
-        except self._failures as error:
-            troubles.append(f"of node {self._access.node}: {_worded(error)}")
+            self._node = parse_node(self._api.json(f"/api/v1/nodes/{quote(self._access.node)}"))
+        except self._api.failures as error:
+            troubles.append(f"of node {self._access.node}: {worded(error)}")
         try:
             if self._cluster_uid is None:
-                self._cluster_uid = self._json(self._api.read_namespace, "kube-system")["metadata"]["uid"]
-        except self._failures as error:
-            troubles.append(f"of namespace kube-system: {_worded(error)}")
+                self._cluster_uid = self._api.json("/api/v1/namespaces/kube-system")["metadata"]["uid"]
+        except self._api.failures as error:
+            troubles.append(f"of namespace kube-system: {worded(error)}")
         return f"the API server at {self._access.kube_api}, {'; '.join(troubles)}" if troubles else None
 
     def _watch(self, stop: threading.Event) -> None:
-        seconds = self._access.watch_s
-        response = self._api.list_pod_for_all_namespaces(
-            watch=True,
-            resource_version=self._version,
-            allow_watch_bookmarks=True,
-            timeout_seconds=seconds,
-            _preload_content=False,
-            _request_timeout=(_CONNECT_S, seconds + _SILENCE_S),
+        query: dict[str, str | int] = {
+            "watch": "true",
+            "resourceVersion": self._version,
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": self._access.watch_s,
             **self._ours(),
-        )
-        try:
-            for line in lines(response.stream(amt=None, decode_content=True)):
+        }
+        with self._api.lines(_PODS, query, self._access.watch_s + _SILENCE_S) as events:
+            for line in events:
                 self._apply(json.loads(line))
                 self._publish()
                 if stop.is_set():
                     return
-        finally:
-            response.close()
         # A watch that came to its end says that nothing else has changed.
         self._publish()
 
@@ -191,52 +179,9 @@ class KubePods:
 
     def _publish(self) -> None:
         now = self._clock.now()
-        self._latest = ClusterReading(now, self._cluster_uid, self._node, self._memory.pods(now))
+        self._latest = ClusterReading(
+            now, self._cluster_uid, self._node, self._memory.pods(now), self._memory.dcgm_url
+        )
 
     def _ours(self) -> dict[str, str]:
-        return {"field_selector": f"spec.nodeName={self._access.node}"}
-
-    def _json(self, call: Any, *names: str, **options: Any) -> Any:
-        timeout = (_CONNECT_S, _ANSWER_S)
-        response = call(*names, _preload_content=False, _request_timeout=timeout, **options)
-        return json.loads(response.data)
-
-
-def lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Whole lines of a stream that is cut anywhere; the rest after the last line end is no event."""
-    rest = b""
-    for chunk in chunks:
-        *whole, rest = (rest + chunk).split(b"\n")
-        yield from (line for line in whole if line.strip())
-
-
-def _configuration(kube_api: str) -> Any:
-    from kubernetes import client, config  # noqa: PLC0415 - 40 MiB
-
-    configuration = client.Configuration()
-    configuration.retries = 1
-    if kube_api == IN_CLUSTER:
-        try:
-            config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-        except config.ConfigException as error:
-            text = f"kube-api is in-cluster, and this is no pod with a service account: {error}"
-            raise Stop(text, EXIT_SETTINGS) from error
-    elif kube_api.startswith(("http://", "https://")):
-        configuration.host = kube_api.rstrip("/")
-    else:
-        raise Stop(f"kube-api {kube_api!r} is neither a URL nor {IN_CLUSTER}", EXIT_SETTINGS)
-    return configuration
-
-
-def _worded(error: Exception) -> str:
-    status: int | None = getattr(error, "status", None)
-    if status is None:
-        # urllib3 wraps what happened in what it tried; the innermost says it in few words.
-        while isinstance(reason := getattr(error, "reason", None), Exception):
-            error = reason
-        words = str(error).rpartition(": ")[2] or type(error).__name__
-        return words.rpartition("] ")[2]
-    body: Mapping[str, Any] = {}
-    with suppress(ValueError):
-        body = json.loads(getattr(error, "body", None) or "{}")
-    return f"{status} {body.get('message') or getattr(error, 'reason', '')}"
+        return {"fieldSelector": f"spec.nodeName={self._access.node}"}

@@ -1,8 +1,9 @@
 """
 The NVIDIA driver's library: the only importer of pynvml.
 
-A call may block for as long as the driver hangs, so each GPU has its reader, and each reader a thread of its own.
-What a call answers becomes a value, a DriverTrouble that names why not, or a Stop.
+A call may block for as long as the driver hangs, so each GPU has its reader, and each reader a thread of its own;
+no lock is held while the driver is asked. What a call answers becomes a value, a DriverTrouble that names why not,
+or a Stop. The binding's functions are called by their names, as older releases of it lack some.
 """
 
 import threading
@@ -14,8 +15,9 @@ from gpucost.clock import Clock
 from gpucost.trouble import EXIT_NO_DRIVER, EXIT_PERMISSION, Stop
 
 from gpucost_agent.readings import Gpu
-from gpucost_agent.sources.driver_rows import ListKind, RawProcess, RawSample, RawUse
-from gpucost_agent.sources.gpu_reader import DriverTrouble, GpuReader, Why
+from gpucost_agent.sources.driver_calls import DriverTrouble, Why
+from gpucost_agent.sources.gpu_reader import GpuReader
+from gpucost_agent.sources.nvml_calls import DeviceCalls
 
 _NO_DRIVER_TEXTS = {
     pynvml.NVML_ERROR_LIBRARY_NOT_FOUND: (
@@ -48,21 +50,23 @@ _WHYS = {
     pynvml.NVML_ERROR_DRIVER_NOT_LOADED: Why.NO_DRIVER,
     pynvml.NVML_ERROR_GPU_NOT_FOUND: Why.NO_DRIVER,
 }
-_VALUE_FIELDS = {
-    pynvml.NVML_VALUE_TYPE_DOUBLE: "dVal",
-    pynvml.NVML_VALUE_TYPE_UNSIGNED_INT: "uiVal",
-    pynvml.NVML_VALUE_TYPE_UNSIGNED_LONG: "ulVal",
-    pynvml.NVML_VALUE_TYPE_UNSIGNED_LONG_LONG: "ullVal",
-    pynvml.NVML_VALUE_TYPE_SIGNED_LONG_LONG: "sllVal",
-}
-# The names with a version: those without look like the same calls and raise an error that is no NVMLError.
-_PROCESS_LISTS = {
-    ListKind.COMPUTE: pynvml.nvmlDeviceGetComputeRunningProcesses_v3,
-    ListKind.GRAPHICS: pynvml.nvmlDeviceGetGraphicsRunningProcesses_v3,
-    ListKind.MPS: pynvml.nvmlDeviceGetMPSComputeRunningProcesses_v3,
-}
-_MOST_TRIES = 5
 _SUCCESS: int = pynvml.NVML_SUCCESS
+
+_DENIED_TEXT = (
+    "the NVIDIA driver refuses every call on every GPU: the container lost its devices, as happens when systemd on "
+    "the node is reloaded; the agent has to be started again, and if that comes back, the container runtime has to "
+    "hand out the devices by CDI, or with the cgroupfs driver"
+)
+_DENIED_NS = 60_000_000_000
+"""For so long no GPU may answer before the agent gives up; a driver that is reset comes back sooner."""
+_LONGEST_PAUSE_NS = 64_000_000_000
+"""Attaching costs the driver a second or more, so each attempt that fails doubles the pause up to this."""
+_FIRST_PAUSE_NS = 1_000_000_000
+PATIENCE_S = 30.0
+"""
+How long all GPUs have to tell their names. A driver without persistence wakes them then, a second or two each; one
+that hangs must not hide the others.
+"""
 
 
 def open_driver() -> "Driver":
@@ -86,11 +90,15 @@ def open_driver() -> "Driver":
 
 
 class Driver:
-    """An attached driver; safe for many threads. Made by open_driver."""
+    """An attached driver, and nvml_handle.Library; safe for many threads. Made by open_driver."""
 
     def __init__(self) -> None:
         self._attaching = threading.Lock()
         self._generation = 0
+        self._attach_from_ns = 0
+        self._pause_ns = _FIRST_PAUSE_NS
+        self._denied_since_ns: int | None = None
+        self._hanging: dict[int, _Naming] = {}
         self.nameless = 0
         """How many GPUs the driver counted at the last look and could not name."""
 
@@ -103,99 +111,121 @@ class Driver:
         """The driver's version. May block; raises DriverTrouble."""
         return str(_call(pynvml.nvmlSystemGetDriverVersion))
 
-    def gpus(self) -> tuple[Gpu, ...]:
+    def gpus(self, patience_s: float = PATIENCE_S) -> tuple[Gpu, ...]:
         """
-        The GPUs that the driver shows, in its order. May block; raises DriverTrouble if it can not count them.
+        The GPUs that the driver shows, in its order. For one thread at a time, again and again.
 
-        A GPU that can not be named any more, because it fell off the bus, is left out and counted as nameless.
+        Blocks for *patience_s* where a GPU begins to hang, and for ever only where the driver can not count; raises
+        DriverTrouble if it fails to. A GPU that can not be named, because it hangs or fell off the bus, is left out
+        and counted as nameless.
         """
-        found: list[Gpu] = []
         count = _call(pynvml.nvmlDeviceGetCount)
-        for index in range(count):
-            try:
-                found.append(_gpu(index))
-            except DriverTrouble:
-                continue
+        self._hanging = {index: naming for index, naming in self._hanging.items() if not naming.done(0.0)}
+        asked = {index: _Naming(index) for index in range(count) if index not in self._hanging}
+        found: list[Gpu] = []
+        for index, naming in asked.items():
+            if not naming.done(patience_s):
+                self._hanging[index] = naming
+                patience_s = 0.0  # the others were asked together with this one
+            elif (gpu := naming.gpu()) is not None:
+                found.append(gpu)
         self.nameless = count - len(found)
         return tuple(found)
 
     def reader(self, gpu: Gpu, clock: Clock) -> GpuReader:
         """A reader of one GPU for one thread. Neither blocks nor raises."""
-        return GpuReader(gpu.uuid, DeviceCalls(self, gpu.uuid), clock)
+        return GpuReader(gpu.uuid, DeviceCalls(self, gpu.uuid, clock), clock)
 
-    def attach_again(self, generation: int) -> None:
-        """Attaches once more, unless another thread did so since *generation*. May block; raises DriverTrouble."""
-        with self._attaching:
-            if generation == self._generation:
-                _call(pynvml.nvmlInit)
-                self._generation += 1
+    def call(self, name: str, *arguments: object) -> Any:
+        """What the binding's function of that name answers. May block; raises DriverTrouble, or Stop."""
+        return _call(self.named(name), *arguments)
 
-
-class DeviceCalls:
-    """
-    The calls on one GPU: gpu_reader.Calls of the real driver. For one thread.
-
-    Each may block for ever. Raises DriverTrouble, or Stop if the library does not fit the driver any more.
-    A handle that became worthless is looked up again, once a call.
-    """
-
-    def __init__(self, driver: Driver, gpu_uuid: str) -> None:
-        self._driver = driver
-        self._gpu_uuid = gpu_uuid
-        self._handle: Any = None
-        self._generation = 0
-
-    def samples(self, since_us: int) -> list[RawSample]:
-        """The ring's samples that ended after *since_us*; raises NOTHING if there are none."""
-        value_type, rows = self._on_device(
-            pynvml.nvmlDeviceGetSamples, pynvml.NVML_GPU_UTILIZATION_SAMPLES, since_us
-        )
-        if (field := _VALUE_FIELDS.get(value_type)) is None:
-            raise DriverTrouble(Why.FAILED, f"samples of the unknown value type {value_type}")
-        return [RawSample(row.timeStamp, int(getattr(row.sampleValue, field))) for row in rows]
-
-    def uses(self, since_us: int) -> list[RawUse]:
-        """The driver's use by process since *since_us*; raises NOTHING if no process used the GPU."""
-        rows = self._on_device(pynvml.nvmlDeviceGetProcessUtilization, since_us)
-        return [RawUse(row.pid, row.timeStamp, row.smUtil) for row in rows]
-
-    def processes(self, kind: ListKind) -> list[RawProcess]:
-        """The processes of one of the driver's lists, with their memory by MIG instance."""
-        rows = self._on_device(_PROCESS_LISTS[kind])
-        return [
-            RawProcess(row.pid, row.gpuInstanceId, row.computeInstanceId, row.usedGpuMemory) for row in rows
-        ]
-
-    def energy_mj(self) -> int:
-        """Millijoules since the driver was loaded."""
-        return int(self._on_device(pynvml.nvmlDeviceGetTotalEnergyConsumption))
-
-    def _on_device(self, function: Callable[..., Any], *arguments: object) -> Any:
+    def named(self, name: str) -> Any:
+        """A function, structure or number of the binding."""
         try:
-            return _call_until_it_fits(function, self._current_handle(), *arguments)
-        except DriverTrouble as trouble:
-            if trouble.why not in (Why.UNINITIALIZED, Why.STALE_HANDLE, Why.LOST):
-                raise
-            self._handle = None
-            if trouble.why is Why.LOST:
-                raise
-            if trouble.why is Why.UNINITIALIZED:
-                self._driver.attach_again(self._generation)
-        return _call_until_it_fits(function, self._current_handle(), *arguments)
+            return getattr(pynvml, name)
+        except AttributeError:
+            raise DriverTrouble(Why.NOT_SUPPORTED, f"this release of the binding has no {name}") from None
 
-    def _current_handle(self) -> Any:
-        generation = self._driver.generation
-        if self._handle is None or generation != self._generation:
-            self._generation = generation
-            try:
-                self._handle = _call(pynvml.nvmlDeviceGetHandleByUUID, self._gpu_uuid)
-            except DriverTrouble as trouble:
-                if trouble.why is Why.NOTHING:
-                    raise DriverTrouble(
-                        Why.LOST, "the driver does not know the GPU's UUID any more"
-                    ) from trouble
-                raise
-        return self._handle
+    def symbol(self, name: str) -> Callable[..., int]:
+        """The library's own function of that name, which answers a code."""
+        try:
+            function: Callable[..., int] = getattr(pynvml.nvmlLib, name)
+        except AttributeError:
+            raise DriverTrouble(Why.NOT_SUPPORTED, f"the driver's library has no {name}") from None
+        return function
+
+    def check(self, code: int) -> None:
+        """Raises what a code of such a function means."""
+        if code != _SUCCESS:
+            error = pynvml.NVMLError(code)
+            raise _trouble(error) from error
+
+    def attach_again(self, generation: int, now_ns: int) -> None:
+        """
+        Attaches once more, unless another thread did so since *generation*. May block; raises DriverTrouble.
+
+        While another thread tries, and for a pause after each try, it raises at once: nobody waits for a thread
+        that hangs in here.
+        """
+        if not self._attaching.acquire(blocking=False):
+            raise DriverTrouble(Why.UNINITIALIZED, "another thread attaches to the driver")
+        try:
+            if generation != self._generation:
+                return
+            if now_ns < self._attach_from_ns:
+                raise DriverTrouble(Why.UNINITIALIZED, "attaching to the driver was tried a moment ago")
+            self._attach_from_ns = now_ns + self._pause_ns
+            self._pause_ns = min(2 * self._pause_ns, _LONGEST_PAUSE_NS)
+            _call(pynvml.nvmlInit)
+            self._generation += 1
+        finally:
+            self._attaching.release()
+
+    def answered(self) -> None:
+        """A GPU answered."""
+        self._denied_since_ns = None
+        self._pause_ns = _FIRST_PAUSE_NS
+
+    def denied(self, now_ns: int) -> None:
+        """
+        A GPU said what it says when its device may not be used.
+
+        Raises Stop if no GPU answered for a minute: only a new container has its devices.
+        """
+        since_ns = self._denied_since_ns
+        if since_ns is None:
+            self._denied_since_ns = now_ns
+        elif now_ns - since_ns >= _DENIED_NS:
+            raise Stop(_DENIED_TEXT, EXIT_PERMISSION)
+
+
+class _Naming:
+    """Asks one GPU for its name, in a thread of its own, as it may hang."""
+
+    def __init__(self, index: int) -> None:
+        self._answer: Gpu | Stop | None = None
+        self._thread = threading.Thread(target=self._ask, args=[index], name=f"naming-{index}", daemon=True)
+        self._thread.start()
+
+    def _ask(self, index: int) -> None:
+        try:
+            self._answer = _gpu(index)
+        except DriverTrouble:
+            pass
+        except Stop as stop:
+            self._answer = stop
+
+    def done(self, patience_s: float) -> bool:
+        """Whether it answered, now or within *patience_s*."""
+        self._thread.join(patience_s)
+        return not self._thread.is_alive()
+
+    def gpu(self) -> Gpu | None:
+        """The GPU; None if it can not be named. Raises the Stop that it met."""
+        if isinstance(self._answer, Stop):
+            raise self._answer
+        return self._answer
 
 
 def _gpu(index: int) -> Gpu:
@@ -217,27 +247,20 @@ def _call_or_none(function: Callable[..., Any], *arguments: object) -> Any:
         return None
 
 
-def _call_until_it_fits(function: Callable[..., Any], *arguments: object) -> Any:
-    """Asks again while the answer grows between pynvml's question for its size and the one for it."""
-    for _ in range(_MOST_TRIES - 1):
-        try:
-            return _call(function, *arguments)
-        except DriverTrouble as trouble:
-            if trouble.why is not Why.TOO_SMALL:
-                raise
-    return _call(function, *arguments)
-
-
 def _call(function: Callable[..., Any], *arguments: object) -> Any:
     try:
         return function(*arguments)
     except pynvml.NVMLError as error:
-        code = int(error.value)
-        if code == pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH:
-            raise Stop(_NO_DRIVER_TEXTS[code], EXIT_NO_DRIVER) from error
-        if code == _SUCCESS:
-            # pynvml raises the success of its question for a size: there is nothing to fetch.
-            raise DriverTrouble(Why.NOTHING, "no rows", code) from error
-        raise DriverTrouble(_WHYS.get(code, Why.FAILED), str(error), code) from error
+        raise _trouble(error) from error
     except pynvml.NVMLLibraryMismatchError as error:
         raise DriverTrouble(Why.NOT_SUPPORTED, str(error)) from error
+
+
+def _trouble(error: Any) -> DriverTrouble | Stop:
+    code = int(error.value)
+    if code == pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH:
+        return Stop(_NO_DRIVER_TEXTS[code], EXIT_NO_DRIVER)
+    if code == _SUCCESS:
+        # The binding raises the success of its question for a size: there is nothing to fetch.
+        return DriverTrouble(Why.NOTHING, "no rows", code)
+    return DriverTrouble(_WHYS.get(code, Why.FAILED), str(error), code)

@@ -7,6 +7,7 @@ from gpucost.clock import Instant
 from gpucost.units import NS_PER_SECOND
 
 from gpucost_agent.readings import Pod
+from gpucost_agent.sources.exporter_pod import exporter_url
 from gpucost_agent.sources.pod_objects import Json, parse_pod
 
 REMEMBERED_NS = 300 * NS_PER_SECOND
@@ -24,7 +25,13 @@ class PodMemory:
         self._kept = frozenset(kept)
         self._pods: dict[str, Pod] = {}
         self._gone: dict[str, tuple[int, Pod]] = {}
+        self._exporters: dict[str, str] = {}
         self.malformed = 0
+
+    @property
+    def dcgm_url(self) -> str:
+        """Where the node's dcgm-exporter answers; empty if no pod is one. Of several the first by UID."""
+        return min(self._exporters.items(), default=("", ""))[1]
 
     def replace(self, objects: Iterable[Json], now: Instant) -> None:
         """Takes a list for the whole truth: who is not in it is gone."""
@@ -32,6 +39,7 @@ class PodMemory:
         for uid in self._pods.keys() - listed.keys():
             self._bury(self._pods[uid], now)
         self._pods = listed
+        self._exporters = {uid: url for uid, url in self._exporters.items() if uid in listed}
 
     def put(self, entry: Json) -> None:
         """A pod is new or changed."""
@@ -42,6 +50,7 @@ class PodMemory:
         """A pod is gone; *entry* is its last state, with the times at which its containers ended."""
         if (pod := self._parsed(entry)) is not None:
             self._pods.pop(pod.uid, None)
+            self._exporters.pop(pod.uid, None)
             self._bury(pod, now)
 
     def pods(self, now: Instant) -> tuple[Pod, ...]:
@@ -57,7 +66,11 @@ class PodMemory:
 
     def _parsed(self, entry: Json) -> Pod | None:
         try:
-            return parse_pod(entry, self._kept)
+            pod, url = parse_pod(entry, self._kept), exporter_url(entry)
         except (KeyError, TypeError, ValueError, AttributeError):
             self.malformed += 1
             return None
+        self._exporters.pop(pod.uid, None)
+        if url:
+            self._exporters[pod.uid] = url
+        return pod

@@ -7,6 +7,7 @@ from typing import Any
 from gpucost.units import NS_PER_SECOND
 
 from gpucost_agent.readings import Node, Pod, PodContainer
+from gpucost_agent.sources.gpu_fractions import fractions_of, reservation_of
 
 Json = Mapping[str, Any]
 
@@ -87,6 +88,7 @@ KEPT_KEYS = frozenset(
 )
 """Labels and annotations of pods that are kept by default."""
 
+_STATIC_UID = "kubernetes.io/config.hash"
 _HASH_LABELS = {"pod-template-hash": "Deployment", "rollouts-pod-template-hash": "Rollout"}
 
 
@@ -95,22 +97,31 @@ def parse_pod(pod: Json, kept: Collection[str]) -> Pod:
     A pod object. Raises KeyError, TypeError or ValueError if it is none.
 
     Containers are all that have a status or stand in the specification: init and ephemeral ones too, and an earlier
-    life of a container before its present one.
+    life of a container before its present one. What schedulers of fractions and the kubelet wrote into annotations is
+    read whether or not these are kept.
     """
     metadata = pod["metadata"]
     labels = metadata.get("labels") or {}
     owner_kind, owner_name = _owner(metadata, labels)
-    status = pod.get("status") or {}
+    spec, status = pod.get("spec") or {}, pod.get("status") or {}
+    annotations = metadata.get("annotations") or {}
+    reserves, reserves_uuid = reservation_of(pod)
     return Pod(
         namespace=metadata["namespace"],
         name=metadata["name"],
         uid=metadata["uid"],
         phase=status.get("phase", ""),
         labels=_cut(labels, kept),
-        annotations=_cut(metadata.get("annotations") or {}, kept),
+        annotations=_cut(annotations, kept),
         owner_kind=owner_kind,
         owner_name=owner_name,
-        containers=_containers(pod.get("spec") or {}, status),
+        containers=_containers(spec, status),
+        fractions=fractions_of(pod),
+        reserves=reserves,
+        reserves_uuid=reserves_uuid,
+        static_uid=annotations.get(_STATIC_UID, ""),
+        # A claim for what a container asks for as a resource is not in the specification.
+        claims=bool(spec.get("resourceClaims") or status.get("extendedResourceClaimStatus")),
     )
 
 
@@ -155,26 +166,35 @@ def _containers(spec: Json, status: Json) -> tuple[PodContainer, ...]:
     found: list[PodContainer] = []
     for group in ("initContainer", "container", "ephemeralContainer"):
         known: set[str] = set()
+        specified = spec.get(f"{group}s") or ()
+        # An init container that is restarted whenever it ends is a sidecar, and runs as long as the others.
+        sidecars = {entry["name"] for entry in specified if entry.get("restartPolicy") == "Always"}
         for entry in status.get(f"{group}Statuses") or ():
-            known.add(entry["name"])
+            name = entry["name"]
+            known.add(name)
+            init = group == "initContainer" and name not in sidecars
             ended = (entry.get("lastState") or {}).get("terminated")
             if ended and ended.get("containerID"):
-                found.append(_container(entry["name"], ended["containerID"], ended))
+                found.append(_container(name, ended["containerID"], ended, init))
             state = entry.get("state") or {}
             life = state.get("running") or state.get("terminated") or {}
             found.append(
-                _container(entry["name"], entry.get("containerID") or life.get("containerID") or "", life)
+                _container(name, entry.get("containerID") or life.get("containerID") or "", life, init)
             )
-        waiting = (entry["name"] for entry in spec.get(f"{group}s") or () if entry["name"] not in known)
-        found += [PodContainer(name, "", None, None) for name in waiting]
+        waiting = (entry["name"] for entry in specified if entry["name"] not in known)
+        found += [
+            PodContainer(name, "", None, None, group == "initContainer" and name not in sidecars)
+            for name in waiting
+        ]
     return tuple(found)
 
 
-def _container(name: str, container_id: str, life: Json) -> PodContainer:
+def _container(name: str, container_id: str, life: Json, init: bool) -> PodContainer:
     return PodContainer(
         name=name,
         # containerd://<id>, cri-o://<id>, docker://<id>
         container_id=container_id.rpartition("://")[2],
         started_at_ns=parse_time_ns(life.get("startedAt")),
         finished_at_ns=parse_time_ns(life.get("finishedAt")),
+        init=init,
     )

@@ -1,7 +1,8 @@
 """The kubelet's pod-resources socket: which container holds which device ids. The only importer of grpc here."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
@@ -10,8 +11,11 @@ from gpucost.kubelet.v1 import api_pb2
 from gpucost.kubelet.v1.api_pb2_grpc import PodResourcesListerStub
 from gpucost.trouble import Retry
 
-from gpucost_agent.readings import Allocation, DeviceId, HoldingReading
-from gpucost_agent.sources.device_ids import KnownGpus, claim_device_id, device_id
+from gpucost_agent.readings import DeviceId, HoldingReading
+from gpucost_agent.sources.allocations import Ids, ListedContainer, Names, put_together
+from gpucost_agent.sources.claims import ClaimFiles, ListedDevice
+from gpucost_agent.sources.device_ids import KnownGpus
+from gpucost_agent.sources.kubelet_files import KubeletCheckpoint
 
 TIMEOUT_S = 5.0
 _LARGEST_ANSWER_BYTES = 16 << 20  # what the kubelet's own clients allow
@@ -35,17 +39,46 @@ class NotPermitted(Retry):
     """The socket is there and may not be used. While running it is a Retry; a check may end with it."""
 
 
+@dataclass(frozen=True, slots=True)
+class NodeFiles:
+    """
+    Where the files lie that say what the socket does not; without them everything listed is still known.
+
+    *host_root* is where the host's root is mounted, *proc_root* the host's /proc. *names* tells of a pod's UID which
+    pod of this node that is.
+    """
+
+    host_root: Path
+    proc_root: Path
+    names: Names
+
+
+NO_FILES = NodeFiles(Path("/nonexistent"), Path("/nonexistent"), lambda _: None)
+
+
 class PodResources:
     """
     Asks the kubelet of this node. For one thread.
 
-    *known* is asked at each reading for what the driver shows, as MIG devices come and go.
+    *known* is asked at each reading for what the driver shows, as MIG devices come and go. *extra_resources* are
+    names of resources that are GPUs beside the known ones.
     """
 
-    def __init__(self, socket: Path, known: Callable[[], KnownGpus], clock: Clock) -> None:
+    def __init__(
+        self,
+        socket: Path,
+        known: Callable[[], KnownGpus],
+        clock: Clock,
+        files: NodeFiles = NO_FILES,
+        extra_resources: Collection[str] = (),
+    ) -> None:
         self._socket = socket
         self._known = known
         self._clock = clock
+        self._names = files.names
+        self._checkpoint = KubeletCheckpoint(files.host_root)
+        self._claims = ClaimFiles(files.host_root, files.proc_root)
+        self._extra_resources = frozenset(extra_resources)
         self._channel: grpc.Channel | None = None
         self._dialled: tuple[int, int] | None = None
 
@@ -61,8 +94,32 @@ class PodResources:
         except grpc.RpcError as error:
             raise self._retry(error) from error
         read_at = self._clock.now()
-        known = self._known()
-        return HoldingReading(read_at, allocations(listed, known), self._allocatable(stub, known))
+        ids = Ids(self._known(), self._extra_resources)
+        # After the list, so that whatever is listed was written down before: its instant is then in the file's time.
+        given = self._checkpoint.read() or ()
+        containers = tuple(containers_of(listed))
+
+        def claimed(container: ListedContainer) -> tuple[DeviceId, ...]:
+            return self._claims.device_ids(container.claimed, ids.known)
+
+        return HoldingReading(
+            read_at,
+            put_together(containers, given, self._names, ids, claimed),
+            self._allocatable(stub, ids),
+            self._checkpoint.written_at_ns,
+            self._claims.hidden_from(
+                any(container.claimed for container in containers), lambda uid: self._names(uid) is not None
+            ),
+        )
+
+    @property
+    def changed(self) -> bool:
+        """
+        Whether the kubelet wrote down an allocation since the last reading, so that one now would date it well.
+
+        One look at a file; may be asked many times a second. Raises nothing.
+        """
+        return self._checkpoint.changed
 
     def close(self) -> None:
         """Hangs up; the next reading dials again."""
@@ -92,13 +149,13 @@ class PodResources:
             self._dialled = inode
         return self._channel
 
-    def _allocatable(self, stub: PodResourcesListerStub, known: KnownGpus) -> tuple[DeviceId, ...] | None:
+    def _allocatable(self, stub: PodResourcesListerStub, ids: Ids) -> tuple[DeviceId, ...] | None:
         try:
             answer = stub.GetAllocatableResources(api_pb2.AllocatableResourcesRequest(), timeout=TIMEOUT_S)
         except grpc.RpcError as error:
             self._retry(error)
             return None
-        return plugin_ids(answer.devices, known)
+        return ids.of(_by_resource(answer.devices))
 
     def _retry(self, error: grpc.RpcError) -> Retry:
         code = error.code()
@@ -108,37 +165,33 @@ class PodResources:
         return Retry(f"{_REASONS.get(code, f'the kubelet answered {code.name}')}: {error.details()}")
 
 
-def allocations(listed: api_pb2.ListPodResourcesResponse, known: KnownGpus) -> tuple[Allocation, ...]:
-    """The containers that hold GPUs, each id once: the kubelet repeats an id for each NUMA node of its device."""
-    return tuple(
-        Allocation(pod.namespace, pod.name, container.name, devices)
-        for pod in listed.pod_resources
-        for container in pod.containers
-        if (devices := plugin_ids(container.devices, known) + _claimed(container.dynamic_resources, known))
-    )
+def containers_of(listed: api_pb2.ListPodResourcesResponse) -> Iterator[ListedContainer]:
+    """The containers of all pods that are listed, in the kubelet's order, with and without devices."""
+    for pod in listed.pod_resources:
+        for container in pod.containers:
+            claimed = tuple(
+                ListedDevice(
+                    resource.claim_namespace,
+                    resource.claim_name,
+                    claim.driver_name,
+                    claim.pool_name,
+                    claim.device_name,
+                    tuple(device.name for device in claim.cdi_devices),
+                )
+                for resource in container.dynamic_resources
+                for claim in resource.claim_resources
+            )
+            yield ListedContainer(
+                pod.namespace, pod.name, container.name, _by_resource(container.devices), claimed
+            )
 
 
-def plugin_ids(devices: Iterable[api_pb2.ContainerDevices], known: KnownGpus) -> tuple[DeviceId, ...]:
-    """The GPUs among the ids of device plugins, each once, in the kubelet's order."""
-    ids = dict.fromkeys((entry.resource_name, raw) for entry in devices for raw in entry.device_ids)
-    return tuple(found for resource, raw in ids if (found := device_id(resource, raw, known)) is not None)
-
-
-def _claimed(resources: Iterable[api_pb2.DynamicResource], known: KnownGpus) -> tuple[DeviceId, ...]:
-    """
-    The GPUs of a container's claims, each once.
-
-    A kubelet repeats a device when pods that share a claim start together, and names every device of a claim for
-    every container that refers to it.
-    """
-    claimed = dict.fromkeys(
-        (claim.driver_name, claim.pool_name, claim.device_name)
-        for resource in resources
-        for claim in resource.claim_resources
-    )
-    return tuple(
-        found for driver, _, name in claimed if (found := claim_device_id(driver, name, known)) is not None
-    )
+def _by_resource(devices: Iterable[api_pb2.ContainerDevices]) -> dict[str, tuple[str, ...]]:
+    """Ids by resource, each once: the kubelet repeats an id for each NUMA node of its device."""
+    found: dict[str, dict[str, None]] = {}
+    for entry in devices:
+        found.setdefault(entry.resource_name, {}).update(dict.fromkeys(entry.device_ids))
+    return {resource: tuple(ids) for resource, ids in found.items()}
 
 
 def _forbidden(socket: Path) -> str:

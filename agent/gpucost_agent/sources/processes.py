@@ -15,6 +15,8 @@ from gpucost_agent.sources.cgroup_paths import parse_cgroup
 
 _MOST_REMEMBERED = 4_096
 _REMEMBERED_NS = 60 * NS_PER_SECOND
+_LONGEST_ENVIRONMENT = 1 << 20
+_MPS_PERCENT = re.compile(rb"(?:^|\0)CUDA_MPS_ACTIVE_THREAD_PERCENTAGE=(\d+)(?:\.\d*)?(?=\0|$)")
 _INITS = frozenset({"systemd", "init", "machined"})
 
 
@@ -47,11 +49,11 @@ class Processes:
         seen = self._seen.get(pid)
         try:
             start_ticks, command = parse_stat(self._text(f"{pid}/stat"))
-            if seen is None or seen.identity.start_ticks != start_ticks or not seen.identity.container_id:
+            if seen is not None and seen.identity.start_ticks != start_ticks:
+                seen = None
+            if seen is None or not seen.identity.container_id:
                 # Outside containers it is read each time: who starts a container moves into it a moment later.
-                place = parse_cgroup(self._text(f"{pid}/cgroup"))
-                unit, pod_uid, container_id = place.unit, place.pod_uid, place.container_id
-                seen = _Seen(ProcessIdentity(pid, start_ticks, pod_uid, container_id, unit, command), now_ns)
+                seen = _Seen(self._identity(pid, start_ticks, command), now_ns)
         except (OSError, ValueError):
             if seen is None or now_ns - seen.alive_at_ns > _REMEMBERED_NS:
                 self._seen.pop(pid, None)
@@ -63,6 +65,27 @@ class Processes:
         if len(self._seen) > _MOST_REMEMBERED:
             self._seen.popitem(last=False)
         return seen.identity
+
+    def _identity(self, pid: int, start_ticks: int, command: str) -> ProcessIdentity:
+        """Raises OSError if the process ended meanwhile, also where another has its PID already."""
+        place = parse_cgroup(self._text(f"{pid}/cgroup"))
+        percent = self._mps_percent(pid)
+        after = self._text(f"{pid}/stat")
+        # One that has ended and was not waited for is shown outside of the cgroup that it was in.
+        ended = after.rpartition(")")[2].split()[:1] in (["Z"], ["X"])
+        if parse_stat(after)[0] != start_ticks or (ended and not place.pod_uid):
+            raise ProcessLookupError(pid)
+        return ProcessIdentity(
+            pid, start_ticks, place.pod_uid, place.container_id, place.unit, command, percent
+        )
+
+    def _mps_percent(self, pid: int) -> int | None:
+        try:
+            with (self._root / str(pid) / "environ").open("rb") as file:
+                return parse_mps_percent(file.read(_LONGEST_ENVIRONMENT))
+        except OSError:
+            # Other users' processes show it to whoever may trace them only.
+            return None
 
     def boot(self) -> Boot:
         """The node's boot. Raises Retry if /proc does not tell."""
@@ -124,6 +147,13 @@ def parse_stat(text: str) -> tuple[int, str]:
     if not (closing and opening) or len(fields) < 20:
         raise ValueError(f"not a /proc/PID/stat: {text[:80]!r}")
     return int(fields[19]), command
+
+
+def parse_mps_percent(environment: bytes) -> int | None:
+    """The part of a GPU's threads that a process was started with under MPS; None if it is not limited."""
+    found = _MPS_PERCENT.search(environment)
+    percent = int(found[1]) if found else 0
+    return percent if 0 < percent <= 100 else None
 
 
 def parse_booted_at_ns(text: str) -> int:

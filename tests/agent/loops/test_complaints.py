@@ -9,9 +9,10 @@ import pytest
 import structlog
 from structlog.testing import LogCapture
 
+from gpucost_agent.loops.gpus import Sight
+from gpucost_agent.loops.room import Complaint, Room
 from gpucost_agent.metrics import Metrics
 from gpucost_agent.readings import ProcessIdentity
-from gpucost_agent.watching import Complaint, Room, Sight
 
 
 @pytest.fixture

@@ -40,6 +40,21 @@ IN_POD = Place(UID, CID)
         ),
         (f"/kubepods/pod{HASH}/{OUTER}/kubelet/kubepods/pod{UID}/{CID}", IN_POD),
         (f"/kubepods/burstable/pod{HASH}/{CID}", Place(HASH, CID)),
+        (f"{SLICE}/cri-containerd-{CID}.scope (deleted)", IN_POD),
+        (f"{SLICE}:crio:{CID}", IN_POD),
+        (f"{SLICE}/crio-{CID}.scope/libpod-payload-{OUTER}", IN_POD),
+        (f"{SLICE}/cri-containerd-{CID}.scope/kubepods/fake", IN_POD),
+        (f"/kubepods.slice/kubepods-pod{HASH}.slice/cri-containerd-{CID}.scope", Place(HASH, CID)),
+        (f"/../../kubelet-kubepods-pod{DASHED}.slice/cri-containerd-{CID}.scope", IN_POD),
+        # Kata: the sandbox's cgroup names the pod; what runs in it is not the host's to see.
+        (f"{SLICE}/kata_overhead/{CID}", IN_POD),
+        (f"/kata_overhead/{CID}", Place()),
+        (f"/machine.slice/libpod-{OUTER}.scope/container", Place(unit=f"libpod-{OUTER}.scope")),
+        (
+            f"/machine.slice/machine-libpod_pod_{OUTER}.slice/libpod-{CID}.scope",
+            Place(unit=f"libpod-{CID}.scope"),
+        ),
+        ("/system.slice/slurmstepd.scope/job_1/step_0", Place(unit="slurmstepd.scope")),
         (f"{SLICE}", Place(UID)),
         (f"{SLICE}/crio-conmon-{CID}.scope", Place(UID)),
         (f"/system.slice/docker-{OUTER}.scope", Place(unit=f"docker-{OUTER}.scope")),
@@ -54,6 +69,17 @@ IN_POD = Place(UID, CID)
 )
 def test_a_process_stands_where_its_runtime_put_it(path: str, place: Place) -> None:
     assert parse_cgroup(f"0::{path}\n") == place
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_both_versions_at_once_the_one_that_knows_is_right(order: int) -> None:
+    lines = [
+        f"7:devices:{SLICE}",
+        f"3:cpu,cpuacct:/kubepods/pod{UID}/{CID}",
+        "0::/",
+        "1:name=systemd:/init.scope",
+    ]
+    assert parse_cgroup("\n".join(lines[::order])) == IN_POD
 
 
 def test_on_version_1_the_hierarchy_that_knows_the_container_is_right() -> None:

@@ -10,9 +10,9 @@ from gpucost_agent.sources.device_ids import (
     KnownGpus,
     ParsedId,
     Shape,
-    claim_device_id,
     counts,
     device_id,
+    device_ids,
     parse,
     parse_claim_device,
     resolve,
@@ -144,21 +144,70 @@ def test_two_gpus_of_one_minor_number_are_none() -> None:
         ("gpu-0-mig-2g20gb-14-2", OTHER_ON_B),
         ("gpu-0-mig-1g10gb-19-2", None),
         ("gpu-1-mig-1g10gb-19-6", None),
+        ("gpu-0-mig-1g10gb-me-20-6", None),
         ("gpu-0-mig-19-6-1", ON_B),
         ("bogus", None),
     ],
 )
 def test_a_device_of_a_claim_is_known_by_minor_number_and_place(name: str, device: Device | None) -> None:
-    assert claim_device_id("gpu.nvidia.com", name, KNOWN) == DeviceId("gpu.nvidia.com", name, device)
+    assert resolve(parse_claim_device(name), KNOWN) == device
 
 
 def test_the_old_form_of_a_claims_device_is_not_read_as_a_profile() -> None:
     assert parse_claim_device("gpu-0-mig-19-6-1") == ParsedId(Shape.MIG_PLACEMENT, minor=0, placement=6)
 
 
-def test_claims_of_other_drivers_and_devices_passed_through_do_not_count() -> None:
-    assert claim_device_id("gpu.example.com", "gpu-0", KNOWN) is None
-    assert claim_device_id("gpu.nvidia.com", "gpu-vfio-0", KNOWN) is None
+@pytest.mark.parametrize(
+    ("profile", "name"),
+    [
+        ("1g.10gb", "gpu-0-mig-1g10gb-19-3"),
+        ("1g.10gb+me", "gpu-0-mig-1g10gb-me-20-3"),
+        ("1g.24gb+me.all", "gpu-0-mig-1g24gb-meall-9-3"),
+        ("1c.3g.40gb", "gpu-0-mig-1c3g40gb-9-3"),
+    ],
+)
+def test_profiles_in_names_of_claims_lack_what_names_may_not_have(profile: str, name: str) -> None:
+    device = Device(B, 4, 0, profile, 3)
+    other = Device(B, 5, 0, "7g.80gb", 3)
+    known = KnownGpus(KNOWN.gpus, {"MIG-a": device, "MIG-b": other})
+    assert resolve(parse_claim_device(name), known) == device
+
+
+def test_resources_that_an_administrator_names_are_gpus_also_by_their_index() -> None:
+    extra = {"example.com/gpu"}
+    assert device_id("example.com/gpu", "1", KNOWN) is None
+    assert device_id("example.com/gpu", "1", KNOWN, extra) == DeviceId("example.com/gpu", "1", Device(B))
+    assert device_id("example.com/gpu", "bogus", KNOWN, extra) == DeviceId("example.com/gpu", "bogus", None)
+    assert device_id("example.com/gpu.shared", "bogus", KNOWN, extra) is not None
+    assert device_id("example.com/other", "1", KNOWN, extra) is None
+
+
+@pytest.mark.parametrize("raw", ["0000:3b:00.0", "amdgpu_xcp_30", "card0-1"])
+def test_what_the_driver_never_shows_counts_under_no_name(raw: str) -> None:
+    assert device_id(GPU, raw, KNOWN) is None
+    assert device_id("example.com/gpu", raw, KNOWN, {"example.com/gpu"}) is None
+
+
+def test_units_of_memory_or_cores_of_an_unknown_gpu_are_one_unknown_gpu() -> None:
+    memory = [("aliyun.com/gpu-mem", f"{A}-_-{number}") for number in range(16)]
+    cores = [("tencent.com/vcuda-core", f"tencent.com/vcuda-core-{number}") for number in range(30)]
+    assert device_ids([*memory, *cores], KNOWN) == (
+        DeviceId("aliyun.com/gpu-mem", f"{A}-_-0", None, 0),
+        DeviceId("tencent.com/vcuda-core", "tencent.com/vcuda-core-0", None),
+    )
+
+
+def test_units_of_memory_of_a_known_gpu_are_replicas_of_it() -> None:
+    ids = [("volcano.sh/gpu-memory", f"0-{number}") for number in range(3)]
+    assert [(each.device, each.replica) for each in device_ids(ids, KNOWN)] == [
+        (Device(A), 0),
+        (Device(A), 1),
+        (Device(A), 2),
+    ]
+
+
+def test_unknown_gpus_count_one_by_one() -> None:
+    assert len(device_ids([(GPU, "bogus"), (GPU, "other"), (GPU, "bogus")], KNOWN)) == 2
 
 
 @given(st.text(), st.text())

@@ -7,38 +7,12 @@ from gpucost.trouble import Stop
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.hand_clock import HandClock
-from contracts.memory_driver import MemoryDriver
+from contracts.gpu_bench import PERIOD_US, Bench
 from contracts.source_contract import check_gpu_readings
-from gpucost_agent.readings import GpuReading, ProcessUse, RingSample, RunningProcess
-from gpucost_agent.sources.driver_rows import ListKind, RawProcess, RawSample, RawUse
-from gpucost_agent.sources.gpu_reader import DriverTrouble, GpuReader, Why
+from gpucost_agent.readings import ProcessUse, RingSample, RunningProcess
+from gpucost_agent.sources.driver_calls import DriverTrouble, ListKind, RawProcess, RawSample, RawUse, Why
 
-PERIOD_US = 167_000
 SECOND = 1_000_000_000
-UUID = "GPU-5a5a7118-e550-79a1-597e-7631e126c57a"
-
-
-class Bench:
-    """A reader, its driver and their clock; the driver samples as time passes."""
-
-    def __init__(self) -> None:
-        self.clock = HandClock()
-        self.driver = MemoryDriver()
-        self.reader = GpuReader(UUID, self.driver, self.clock)
-
-    @property
-    def now_us(self) -> int:
-        return self.clock.now().wall_ns // 1_000
-
-    def sample(self, percent: int = 50, pid: int = 0) -> int:
-        """A period passes, and the driver takes a sample at its end."""
-        self.clock.pass_ns(PERIOD_US * 1_000)
-        self.driver.add(self.now_us, percent, pid)
-        return self.now_us
-
-    def read(self) -> GpuReading:
-        return self.reader.read()
 
 
 @pytest.fixture
@@ -121,7 +95,7 @@ def test_use_that_never_settles_is_part_of_the_next_looks_window(bench: Bench) -
     assert readings[-1].ring is not None
     assert len(readings[-1].ring) == 4
     assert (readings[-1].process_window, readings[-1].troubles) == (None, ("uses_unsettled",))
-    bench.driver.ask = lambda _: None
+    bench.mend()
     bench.sample(60, 8)
     readings.append(bench.read())
     window = readings[-1].process_window
@@ -147,22 +121,14 @@ def test_a_ring_that_lost_samples_begins_its_window_late(bench: Bench) -> None:
 def test_a_ring_that_fails_is_read_whole_the_next_time(bench: Bench) -> None:
     bench.read()
     bench.sample(50, 7)
-    fail(bench, "samples", Why.TIMEOUT)
+    bench.fail(Why.TIMEOUT, "samples")
     failed = bench.read()
     assert (failed.ring, failed.process_window, failed.troubles) == (None, None, ("ring_timeout",))
-    bench.driver.ask = lambda _: None
+    bench.mend()
     bench.sample(50, 7)
     reading = bench.read()
     assert reading.ring is not None
     assert len(reading.ring) == 2
-
-
-def fail(bench: Bench, name: str, why: Why) -> None:
-    def ask(asked: str) -> None:
-        if asked == name:
-            raise DriverTrouble(why, "as the test wants it")
-
-    bench.driver.ask = ask
 
 
 @pytest.mark.parametrize(
@@ -172,7 +138,7 @@ def fail(bench: Bench, name: str, why: Why) -> None:
 def test_one_call_that_fails_leaves_the_others(bench: Bench, call: str, trouble: str) -> None:
     bench.read()
     bench.sample(50, 7)
-    fail(bench, call, Why.FAILED)
+    bench.fail(Why.FAILED, call)
     reading = bench.read()
     assert reading.troubles == (trouble,)
     assert reading.ring is not None
@@ -182,18 +148,18 @@ def test_one_call_that_fails_leaves_the_others(bench: Bench, call: str, trouble:
 
 
 def test_what_is_not_supported_is_asked_again_after_ten_minutes(bench: Bench) -> None:
-    fail(bench, "energy", Why.NOT_SUPPORTED)
+    bench.fail(Why.NOT_SUPPORTED, "energy")
     assert bench.read().troubles == ("energy_not_supported",)
     bench.driver.asked.clear()
     assert bench.read().troubles == ("energy_not_supported",)
     assert "energy" not in bench.driver.asked
-    bench.driver.ask = lambda _: None
+    bench.mend()
     bench.clock.pass_ns(600 * SECOND)
     assert bench.read().energy_uj == 0
 
 
 def test_rows_that_are_not_supported_do_not_hold_the_ring_back(bench: Bench) -> None:
-    fail(bench, "uses", Why.NOT_SUPPORTED)
+    bench.fail(Why.NOT_SUPPORTED, "uses")
     bench.read()
     for _ in range(3):
         bench.sample(50, 7)
@@ -206,12 +172,12 @@ def test_rows_that_are_not_supported_do_not_hold_the_ring_back(bench: Bench) -> 
 def test_a_lost_gpu_reports_nothing_and_comes_back_as_new(bench: Bench) -> None:
     bench.read()
     bench.sample(50, 7)
-    fail(bench, "energy", Why.LOST)
+    bench.fail(Why.LOST, "energy")
     lost = bench.read()
     assert lost.troubles == ("gpu_lost",)
     assert (lost.ring, lost.process_window, lost.processes, lost.energy_uj) == (None, None, None, None)
     bench.sample(50, 7)
-    bench.driver.ask = lambda _: None
+    bench.mend()
     assert bench.read().ring == ()
     bench.sample(50, 7)
     back = bench.read()
@@ -221,9 +187,9 @@ def test_a_lost_gpu_reports_nothing_and_comes_back_as_new(bench: Bench) -> None:
 
 def test_lost_at_the_first_look_is_no_first_look(bench: Bench) -> None:
     bench.sample()
-    fail(bench, "energy", Why.LOST)
+    bench.fail(Why.LOST, "energy")
     bench.read()
-    bench.driver.ask = lambda _: None
+    bench.mend()
     bench.sample()
     assert bench.read().ring == ()
 
@@ -290,7 +256,7 @@ def test_garbage_of_old_drivers_is_not_believed(bench: Bench) -> None:
         RawUse(9, good, 101),
         RawUse(10, 0, 50),
         RawUse(11, good + 10**12, 50),
-        RawUse(12, good, 0),
+        RawUse(12, 0, 0),
         RawUse(7, good - 1, 99),
     ]
     reading = bench.read()
@@ -298,6 +264,15 @@ def test_garbage_of_old_drivers_is_not_believed(bench: Bench) -> None:
     assert reading.process_window is not None
     assert reading.process_window.uses == (ProcessUse(7, 500_000),)
     assert reading.troubles == ("ring_garbage",)
+
+
+def test_less_than_a_percent_is_a_row_of_a_process_that_worked(bench: Bench) -> None:
+    bench.read()
+    for percent, pid in ((1, 8), (90, 7), (90, 7)):
+        bench.sample(percent, pid)
+    window = bench.read().process_window
+    assert window is not None
+    assert window.uses == (ProcessUse(7, 600_000), ProcessUse(8, 0))
 
 
 def test_processes_of_the_three_lists_are_merged(bench: Bench) -> None:
@@ -309,19 +284,35 @@ def test_processes_of_the_three_lists_are_merged(bench: Bench) -> None:
             RawProcess(9, none, none, 5),
             RawProcess(0, 0, 0, 5),
         ],
-        ListKind.MPS: [RawProcess(8, none, none, 30), RawProcess(5, 1, 0, 10), RawProcess(5, 2, 0, 20)],
+        ListKind.MPS: [RawProcess(8, none, none, 30), RawProcess(5, none, none, None)],
     }
     assert bench.read().processes == (
-        RunningProcess(5, 30),
+        RunningProcess(5, None, mps=True),
         RunningProcess(7, 100),
-        RunningProcess(8, 30),
+        RunningProcess(8, 30, mps=True),
         RunningProcess(9, 5),
     )
 
 
+def test_a_process_on_two_instances_is_kept_on_each(bench: Bench) -> None:
+    bench.driver.lists[ListKind.COMPUTE] = [RawProcess(5, 2, 0, 20), RawProcess(5, 1, 0, 10)]
+    assert bench.read().processes == (RunningProcess(5, 10, 1, 0), RunningProcess(5, 20, 2, 0))
+
+
+def test_a_list_that_was_empty_is_asked_for_more_rarely(bench: Bench) -> None:
+    for _ in range(5):
+        bench.read()
+        bench.clock.pass_ns(SECOND)
+    assert [bench.driver.asked.count(kind) for kind in ListKind] == [5, 1, 1]
+    bench.driver.lists[ListKind.MPS] = [RawProcess(7, None, None, 1)]
+    for _ in range(3):
+        assert bench.read().processes == (RunningProcess(7, 1, mps=True),)
+        bench.clock.pass_ns(SECOND)
+
+
 def test_a_list_that_is_not_supported_is_done_without(bench: Bench) -> None:
     bench.driver.lists[ListKind.COMPUTE] = [RawProcess(7, None, None, None)]
-    fail(bench, ListKind.MPS, Why.NOT_SUPPORTED)
+    bench.fail(Why.NOT_SUPPORTED, ListKind.MPS)
     reading = bench.read()
     assert reading.processes == (RunningProcess(7, None),)
     assert reading.troubles == ()
@@ -370,13 +361,13 @@ def test_whatever_fails_and_moves_each_sample_is_reported_once(
         pending += len(samples) + moves
         if pending > bench.driver.depth:
             break  # what the ring itself forgets is lost to everybody
-        bench.driver.ask = lambda _: None
+        bench.mend()
         taken += [bench.sample(percent if pid else 0, pid) for percent, pid in samples]
         bench.driver.ask = ask
         readings.append(bench.read())
         if failing != "samples":
             pending = 0
-    bench.driver.ask = lambda _: None
+    bench.mend()
     readings.append(bench.read())
     check_gpu_readings(readings, first_look_ns)
     reported = [sample.ended_at_ns // 1_000 for reading in readings for sample in reading.ring or ()]

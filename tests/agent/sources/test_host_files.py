@@ -40,6 +40,19 @@ def test_a_pod_by_its_folder(root: Path) -> None:
     assert files.pod_uid("chat", "llama-1") is None
 
 
+def test_a_pods_name_by_its_uid_while_it_is_on_the_node(root: Path) -> None:
+    (root / f"var/log/pods/chat_llama-0_{UID}").mkdir()
+    (root / f"var/log/pods/kube-system_etcd-node_{HASH}").mkdir()
+    files = HostFiles(root)
+    assert files.pod_name(UID) == ("chat", "llama-0"), "volumes are not mounted"
+    (root / f"var/lib/kubelet/pods/{UID}").mkdir(parents=True)
+    assert files.pod_name(UID) == ("chat", "llama-0")
+    assert files.pod_name(HASH) is None, "its logs outlive it"
+    assert files.pod_name("") is None
+    (root / f"var/lib/kubelet/pods/{UID}").rmdir()
+    assert files.pod_name(UID) is None
+
+
 def test_of_two_pods_of_one_name_the_newer_counts(root: Path) -> None:
     older, newer = UID, UID.replace("0e2e", "ffff")
     for second, uid in enumerate((newer, older)):

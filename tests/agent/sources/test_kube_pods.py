@@ -14,7 +14,7 @@ from gpucost.trouble import Stop
 from contracts.hand_clock import HandClock
 from contracts.source_contract import check_cluster
 from gpucost_agent.readings import ClusterReading, Pod
-from gpucost_agent.sources.kube_pods import KubeAccess, KubePods, lines, open_kube_pods
+from gpucost_agent.sources.kube_pods import KubeAccess, KubePods, open_kube_pods
 from simnode.cluster_life import ClusterLife
 from simnode.kube_api import KubeApi
 from simnode.kube_store import Store
@@ -244,8 +244,3 @@ def test_in_cluster_without_a_service_account_stops(monkeypatch: pytest.MonkeyPa
 def test_what_is_no_address_stops() -> None:
     with pytest.raises(Stop, match="neither a URL"):
         open_kube_pods(KubeAccess("kubernetes.default", "node-0"), HandClock())
-
-
-def test_lines_are_whole_wherever_the_stream_is_cut() -> None:
-    chunks = [b"", b"a", b"b\nc\n\nd", b"\n", b"rest"]
-    assert list(lines(iter(chunks))) == [b"ab", b"c", b"d"]

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from contracts.hand_clock import HandClock
-from gpucost_agent.readings import Node, PodContainer
+from gpucost_agent.readings import GpuFraction, Node, PodContainer
 from gpucost_agent.sources.pod_memory import REMEMBERED_NS, PodMemory
 from gpucost_agent.sources.pod_objects import KEPT_KEYS, LONGEST_VALUE, parse_node, parse_pod, parse_time_ns
 
@@ -59,7 +59,7 @@ def test_labels_and_annotations_are_cut_to_what_is_kept() -> None:
 def test_containers_of_all_kinds_and_of_an_earlier_life() -> None:
     entry = a_pod()
     entry["spec"] = {
-        "initContainers": [{"name": "setup"}, {"name": "mesh"}],
+        "initContainers": [{"name": "setup"}, {"name": "mesh", "restartPolicy": "Always"}],
         "containers": [{"name": "server"}, {"name": "waiting"}],
     }
     entry["status"] = {
@@ -94,13 +94,60 @@ def test_containers_of_all_kinds_and_of_an_earlier_life() -> None:
     }
     eight = 1_800_000_000 * SECOND
     assert parse_pod(entry, KEPT_KEYS).containers == (
-        PodContainer("setup", "aa", eight, eight + 5 * SECOND),
+        PodContainer("setup", "aa", eight, eight + 5 * SECOND, init=True),
         PodContainer("mesh", "", None, None),
         PodContainer("server", "bb", eight + 6 * SECOND, eight + 7 * SECOND),
         PodContainer("server", "cc", eight + 8 * SECOND, None),
         PodContainer("waiting", "", None, None),
         PodContainer("debug", "dd", None, None),
     )
+
+
+def test_annotations_of_schedulers_are_read_though_they_are_not_kept() -> None:
+    uuid = "GPU-5a5a7118-e550-79a1-597e-7631e126c57a"
+    pod = parse_pod(a_pod(annotations={"hami.io/vgpu-devices-allocated": f"{uuid},NVIDIA,2,30:;"}), KEPT_KEYS)
+    assert pod.fractions == (GpuFraction("server", uuid, memory_bytes=2 << 20, cores_ppm=300_000),)
+    assert pod.annotations == {}
+    entry = a_pod(labels={"runai-gpu-group": "g"}, annotations={"run.ai/reserve_for_gpu_index": uuid})
+    entry["metadata"]["namespace"] = "kai-resource-reservation"
+    placeholder = parse_pod(entry, KEPT_KEYS)
+    assert (placeholder.reserves, placeholder.reserves_uuid, placeholder.labels) == ("g", uuid, {})
+
+
+def test_a_static_pods_id_on_its_node() -> None:
+    digits = "0123456789abcdef" * 2
+    pod = parse_pod(a_pod(annotations={"kubernetes.io/config.hash": digits}), KEPT_KEYS)
+    assert (pod.static_uid, pod.uid) == (digits, "u1")
+    assert parse_pod(a_pod(), KEPT_KEYS).static_uid == ""
+
+
+def test_a_pod_refers_to_claims_in_its_specification_or_by_an_extended_resource() -> None:
+    entry = a_pod()
+    assert not parse_pod(entry, KEPT_KEYS).claims
+    entry["spec"]["resourceClaims"] = [{"name": "gpu", "resourceClaimTemplateName": "t"}]
+    assert parse_pod(entry, KEPT_KEYS).claims
+    entry = a_pod()
+    entry["status"]["extendedResourceClaimStatus"] = {"resourceClaimName": "c"}
+    assert parse_pod(entry, KEPT_KEYS).claims
+
+
+def test_an_init_container_is_one_before_and_while_it_runs_and_a_sidecar_never() -> None:
+    entry = a_pod()
+    entry["spec"]["initContainers"] = [{"name": "setup"}, {"name": "mesh", "restartPolicy": "Always"}]
+    running = {"running": {"startedAt": "2027-01-15T08:00:00Z"}}
+    waiting = parse_pod(entry, KEPT_KEYS)
+    entry["status"]["initContainerStatuses"] = [
+        {
+            "name": name,
+            "containerID": "containerd://aa",
+            "state": running,
+            "lastState": {"terminated": {"containerID": "containerd://bb"}},
+        }
+        for name in ("setup", "mesh")
+    ]
+    for pod in (waiting, parse_pod(entry, KEPT_KEYS)):
+        assert {each.name for each in pod.containers if each.init} == {"setup"}
+        assert {each.name for each in pod.containers if not each.init} == {"mesh", "server"}
 
 
 def test_times_to_the_nanosecond() -> None:

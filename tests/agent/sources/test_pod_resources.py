@@ -1,5 +1,6 @@
 """The kubelet's socket, against a simulated kubelet and against one that answers as it is told."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 import pytest
@@ -23,7 +24,8 @@ from contracts.hand_clock import HandClock
 from contracts.source_contract import check_holdings
 from gpucost_agent.readings import Allocation, DeviceId, Gpu
 from gpucost_agent.sources.device_ids import KnownGpus
-from gpucost_agent.sources.pod_resources import PodResources, allocations
+from gpucost_agent.sources.kubelet_files import CHECKPOINT
+from gpucost_agent.sources.pod_resources import NodeFiles, PodResources
 from simnode.kubelet import Kubelet, ListedContainer, ListedPod
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -174,8 +176,13 @@ class Told(PodResourcesListerServicer):
 
     def __init__(self) -> None:
         self.listed = api_pb2.ListPodResourcesResponse()
+        self.listing: Callable[[], None] = lambda: None
         self.list_code: grpc.StatusCode | None = None
         self.allocatable_code: grpc.StatusCode | None = None
+
+    def list(self, *containers: api_pb2.ContainerResources) -> None:
+        pods = [api_pb2.PodResources(name="p", namespace="ns", containers=containers)]
+        self.listed = api_pb2.ListPodResourcesResponse(pod_resources=pods)
 
     def List(  # noqa: N802 - gRPC's names
         self,
@@ -184,6 +191,7 @@ class Told(PodResourcesListerServicer):
     ) -> api_pb2.ListPodResourcesResponse:
         if self.list_code is not None:
             context.abort(self.list_code, "as the test wants it")
+        self.listing()
         return self.listed
 
     def GetAllocatableResources(  # noqa: N802
@@ -245,22 +253,31 @@ def test_the_rate_limit_is_a_retry(simulated: Simulated, source: PodResources) -
     assert any(exhausts() for _ in range(1_000))
 
 
-def listed(container: api_pb2.ContainerResources) -> tuple[DeviceId, ...]:
-    pods = [api_pb2.PodResources(name="p", namespace="ns", containers=[container])]
-    found = allocations(api_pb2.ListPodResourcesResponse(pod_resources=pods), KNOWN)
-    return found[0].devices if found else ()
+@pytest.fixture
+def listed(told: Told, source: PodResources) -> Callable[[api_pb2.ContainerResources], tuple[DeviceId, ...]]:
+    """What a container holds, if this is listed of it."""
+
+    def asked(container: api_pb2.ContainerResources) -> tuple[DeviceId, ...]:
+        told.list(container)
+        found = source.read().allocations
+        return found[0].devices if found else ()
+
+    return asked
+
+
+Listed: TypeAlias = Callable[[api_pb2.ContainerResources], tuple[DeviceId, ...]]
 
 
 def devices(resource: str, *ids: str) -> api_pb2.ContainerDevices:
     return api_pb2.ContainerDevices(resource_name=resource, device_ids=ids)
 
 
-def test_a_device_of_two_numa_nodes_is_held_once() -> None:
+def test_a_device_of_two_numa_nodes_is_held_once(listed: Listed) -> None:
     container = api_pb2.ContainerResources(name="c", devices=[devices(GPU, A), devices(GPU, A)])
     assert listed(container) == (DeviceId(GPU, A, Device(A)),)
 
 
-def test_other_resources_are_no_gpus() -> None:
+def test_other_resources_are_no_gpus(listed: Listed) -> None:
     container = api_pb2.ContainerResources(
         name="c", devices=[devices("rdma/hca", "7"), devices("amd.com/gpu", "x")]
     )
@@ -274,7 +291,7 @@ def claim(*names: str, driver: str = "gpu.nvidia.com") -> api_pb2.DynamicResourc
     return api_pb2.DynamicResource(claim_name="c", claim_namespace="ns", claim_resources=resources)
 
 
-def test_the_devices_of_claims_are_held_once_each() -> None:
+def test_the_devices_of_claims_are_held_once_each(listed: Listed) -> None:
     resources = [claim("gpu-1", "gpu-1"), claim("gpu-1", "gpu-9"), claim("gpu-0", driver="gpu.example.com")]
     container = api_pb2.ContainerResources(name="c", dynamic_resources=resources)
     assert listed(container) == (
@@ -291,3 +308,80 @@ def test_what_the_driver_shows_is_asked_at_each_reading(simulated: Simulated, so
     found = [source.read().allocations[0].devices[0].device for _ in range(2)]
     source.close()
     assert found == [None, Device(B)]
+
+
+class Host:
+    """A host's files, and a kubelet that lists one pod ``p`` whose UID is ``u1``."""
+
+    def __init__(self, root: Path, socket: Path) -> None:
+        self.root = root
+        self.names = {"u1": ("ns", "p"), "u2": ("ns", "gone")}
+        files = NodeFiles(root, root / "proc", self.names.get)
+        self.source = PodResources(socket, lambda: KNOWN, HandClock(), files, {"example.com/gpu"})
+
+    def give(self, *entries: tuple[str, str, str], at_ns: int = 1_800_000_000_000_000_007) -> None:
+        data = [
+            {"PodUID": uid, "ContainerName": container, "ResourceName": GPU, "DeviceIDs": {"0": [raw]}}
+            for uid, container, raw in entries
+        ]
+        self.write(CHECKPOINT, {"Data": {"PodDeviceEntries": data}}, at_ns)
+
+    def write(self, path: Path | str, content: Any, at_ns: int = 1) -> None:
+        file = self.root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        aside = file.with_name("aside")
+        aside.write_text(json.dumps(content))
+        os.utime(aside, ns=(at_ns, at_ns))
+        aside.replace(file)
+
+
+@pytest.fixture
+def host(tmp_path: Path, socket: Path) -> Iterator[Host]:
+    made = Host(tmp_path, socket)
+    yield made
+    made.source.close()
+
+
+def test_the_kubelets_own_file_adds_uids_init_containers_and_when(told: Told, host: Host) -> None:
+    told.list(api_pb2.ContainerResources(name="main", devices=[devices(GPU, A)]))
+    assert host.source.read().changed_at_ns is None
+    assert not host.source.changed
+    host.give(("u1", "main", A), ("u1", "setup", B), ("u2", "main", B))
+    assert host.source.changed
+    reading = host.source.read()
+    check_holdings(reading)
+    assert reading.allocations == (
+        Allocation("ns", "p", "main", (DeviceId(GPU, A, Device(A)),), "u1"),
+        Allocation("ns", "p", "setup", (DeviceId(GPU, B, Device(B)),), "u1", listed=False),
+    )
+    assert reading.changed_at_ns == 1_800_000_000_000_000_007
+    assert not host.source.changed
+
+
+def test_what_is_listed_was_written_down_before_the_file_is_read(told: Told, host: Host) -> None:
+    """An allocation between the two would else be dated by the one before it."""
+    told.list(api_pb2.ContainerResources(name="main", devices=[devices(GPU, A)]))
+    told.listing = lambda: host.give(("u1", "main", A), at_ns=1_800_000_000_000_000_042)
+    assert host.source.read().changed_at_ns == 1_800_000_000_000_000_042
+
+
+def test_a_claims_device_is_the_one_that_the_driver_prepared(told: Told, host: Host) -> None:
+    device = {"gpu": {"info": {"uuid": A}, "device": {"DeviceName": "gpu-1", "PoolName": "node"}}}
+    prepared = {"preparedDevices": [{"devices": [device]}], "status": {"reservedFor": [{"uid": "u1"}]}}
+    host.write(
+        "var/lib/kubelet/plugins/gpu.nvidia.com/checkpoint.json",
+        {"v2": {"preparedClaims": {"claim": {**prepared, "namespace": "ns", "name": "c"}}}},
+    )
+    told.list(api_pb2.ContainerResources(name="main", dynamic_resources=[claim("gpu-1")]))
+    reading = host.source.read()
+    assert reading.allocations[0].devices == (DeviceId("gpu.nvidia.com", "gpu-1", Device(A)),)
+    assert not reading.claims_hidden
+    told.list(api_pb2.ContainerResources(name="main"))
+    assert host.source.read().claims_hidden
+    host.names.clear()
+    assert not host.source.read().claims_hidden
+
+
+def test_an_administrators_resources_are_gpus(told: Told, host: Host) -> None:
+    told.list(api_pb2.ContainerResources(name="main", devices=[devices("example.com/gpu", "1")]))
+    assert host.source.read().allocations[0].devices == (DeviceId("example.com/gpu", "1", Device(B)),)

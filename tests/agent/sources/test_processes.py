@@ -7,7 +7,9 @@ from gpucost.trouble import Retry
 
 from contracts.hand_clock import HandClock
 from gpucost_agent.readings import Boot, ProcessIdentity
-from gpucost_agent.sources.processes import Processes, parse_booted_at_ns, parse_stat
+from gpucost_agent.sources import processes
+from gpucost_agent.sources.cgroup_paths import Place
+from gpucost_agent.sources.processes import Processes, parse_booted_at_ns, parse_mps_percent, parse_stat
 
 UID = "0e2e0d3b-9c1a-4f65-8a0f-8f0e6a1c2b3d"
 CID = "9f" * 32
@@ -31,6 +33,9 @@ class Proc:
         (folder / "stat").write_text(stat_line(pid, command, start_ticks))
         (folder / "cgroup").write_text(f"0::{cgroup}\n")
         (folder / "comm").write_text(f"{command}\n")
+
+    def environ(self, pid: int, *variables: str) -> None:
+        (self.root / str(pid) / "environ").write_bytes(b"".join(f"{each}\0".encode() for each in variables))
 
     def end(self, pid: int) -> None:
         for file in (self.root / str(pid)).iterdir():
@@ -92,6 +97,79 @@ def test_a_process_that_moves_into_its_container_is_followed_there(proc: Proc) -
     moved = proc.processes.identify(7)
     assert moved is not None
     assert moved.container_id == CID
+
+
+def test_a_limit_of_mps_is_read_from_what_the_process_was_started_with(proc: Proc) -> None:
+    proc.start(7, 100, in_pod())
+    proc.environ(7, "PATH=/bin", "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE=25", "X=1")
+    proc.start(8, 100, in_pod())
+    found = [proc.processes.identify(pid) for pid in (7, 8)]
+    assert [each.mps_percent if each else 0 for each in found] == [25, None]
+
+
+def test_an_environment_that_may_not_be_read_is_not_known(proc: Proc) -> None:
+    proc.start(7, 100, in_pod())
+    (proc.root / "7" / "environ").mkdir()  # any failure to read it, also for root
+    found = proc.processes.identify(7)
+    assert found is not None
+    assert (found.container_id, found.mps_percent) == (CID, None)
+    (proc.root / "7" / "environ").rmdir()
+
+
+@pytest.mark.parametrize(
+    ("environment", "percent"),
+    [
+        (b"CUDA_MPS_ACTIVE_THREAD_PERCENTAGE=25", 25),
+        (b"A=1\0CUDA_MPS_ACTIVE_THREAD_PERCENTAGE=100\0", 100),
+        (b"CUDA_MPS_ACTIVE_THREAD_PERCENTAGE=12.5\0B=1", 12),
+        (b"MY_CUDA_MPS_ACTIVE_THREAD_PERCENTAGE=25", None),
+        (b"CUDA_MPS_ACTIVE_THREAD_PERCENTAGE=0", None),
+        (b"CUDA_MPS_ACTIVE_THREAD_PERCENTAGE=101", None),
+        (b"CUDA_MPS_ACTIVE_THREAD_PERCENTAGE=", None),
+        (b"CUDA_MPS_ACTIVE_THREAD_PERCENTAGE=25x", None),
+        (b"", None),
+    ],
+)
+def test_a_limit_is_a_percentage(environment: bytes, percent: int | None) -> None:
+    assert parse_mps_percent(environment) == percent
+
+
+def test_a_pid_that_is_used_again_between_two_files_is_neither_of_the_two(
+    proc: Proc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The place of the second must never be told with the start of the first."""
+    proc.start(7, 100, in_pod())
+    parse = processes.parse_cgroup
+
+    def and_ends(text: str) -> Place:
+        proc.start(7, 900, in_pod("ab" * 32))
+        return parse(text)
+
+    monkeypatch.setattr(processes, "parse_cgroup", and_ends)
+    assert proc.processes.identify(7) is None
+    monkeypatch.undo()
+    proc.start(7, 800, in_pod())
+    assert proc.processes.identify(7) is not None
+    proc.start(7, 850, in_pod())
+    monkeypatch.setattr(processes, "parse_cgroup", and_ends)
+    assert proc.processes.identify(7) is None, "nor the one that was seen before"
+    monkeypatch.undo()
+    found = proc.processes.identify(7)
+    assert found is not None
+    assert (found.start_ticks, found.container_id) == (900, "ab" * 32)
+
+
+def test_one_that_has_ended_and_lies_in_no_cgroup_any_more_is_not_the_hosts(proc: Proc) -> None:
+    proc.start(7, 100, "/")
+    stat = proc.root / "7" / "stat"
+    stat.write_text(stat.read_text().replace(") S ", ") Z "))
+    assert proc.processes.identify(7) is None
+    proc.start(8, 100, in_pod())
+    known = proc.processes.identify(8)
+    proc.start(8, 100, "/")
+    stat = proc.root / "8" / "stat"
+    stat.write_text(stat.read_text().replace(") S ", ") Z "))
+    assert proc.processes.identify(8) == known is not None
 
 
 def test_the_boot(proc: Proc) -> None:

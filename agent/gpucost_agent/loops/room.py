@@ -1,0 +1,72 @@
+"""What the loops share, and how each complains of its source."""
+
+import threading
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from gpucost.clock import Clock
+from gpucost.trouble import Stop
+from structlog.typing import FilteringBoundLogger
+
+from gpucost_agent.ledger.books import Books
+from gpucost_agent.metrics import Metrics
+from gpucost_agent.readings import ClusterReading
+
+
+class ClusterSource(Protocol):
+    """The API server, followed by a thread of its own."""
+
+    def latest(self) -> ClusterReading | None:
+        """What was last known. Never blocks."""
+        ...
+
+
+@dataclass
+class Room:
+    """
+    What the loops share. *began_ns* and *last_read_ns*, by GPU, are monotonic.
+
+    *lock* guards the books. Whoever closes windows holds *closing* until they are kept, so that they are kept in
+    their order, and the last checkpoint is the newest.
+    """
+
+    books: Books
+    clock: Clock
+    metrics: Metrics
+    log: FilteringBoundLogger
+    cluster: ClusterSource | None
+    stop: threading.Event
+    began_ns: int
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    closing: threading.Lock = field(default_factory=threading.Lock)
+    last_read_ns: dict[str, int] = field(default_factory=dict)
+    failed: list[Stop] = field(default_factory=list)
+
+    def fail(self, trouble: Stop) -> None:
+        """A thread met something that only a person can mend: the agent ends."""
+        self.failed.append(trouble)
+        self.stop.set()
+
+    def cluster_now(self) -> ClusterReading | None:
+        """What the API server said last; None where it was not asked, or has not answered yet."""
+        return self.cluster.latest() if self.cluster is not None else None
+
+
+class Complaint:
+    """Says that a source fails once when it begins to, and once when it works again."""
+
+    def __init__(self, room: Room, source: str) -> None:
+        self._room, self._source, self._reason = room, source, ""
+
+    def failing(self, reason: str) -> None:
+        """It failed."""
+        self._room.metrics.troubles.labels(self._source, "read").inc()
+        if reason != self._reason:
+            self._room.log.warning("source_fails", source=self._source, reason=reason)
+            self._reason = reason
+
+    def works(self) -> None:
+        """It worked."""
+        if self._reason:
+            self._room.log.info("source_works_again", source=self._source)
+            self._reason = ""

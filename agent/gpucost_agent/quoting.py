@@ -1,0 +1,41 @@
+"""What a GPU of this node costs: what its price depends on, as far as the node's object is known."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gpucost.cost_slice import Price
+from gpucost.prices import GpuContext, Prices
+
+from gpucost_agent.loops.room import Room
+from gpucost_agent.readings import Gpu, Node
+
+
+@dataclass(frozen=True, slots=True)
+class Quoting:
+    """Prices for the GPUs of one node."""
+
+    prices: Prices
+    cluster: str
+
+    def quote(self, room: Room, gpu_uuid: str, at_ns: int) -> Price:
+        """The price of a GPU for the window that begins at *at_ns*."""
+        return self.prices.quote(self.contexts(room)[gpu_uuid], gpu_uuid, at_ns)
+
+    def contexts(self, room: Room) -> Mapping[str, GpuContext]:
+        """What the price of each GPU depends on, by UUID."""
+        latest = room.cluster_now()
+        gpus = room.books.gpus()
+        return {
+            gpu.uuid: context_of(self.cluster, gpu, gpus, latest.node if latest else None) for gpu in gpus
+        }
+
+
+def context_of(cluster: str, gpu: Gpu, gpus: tuple[Gpu, ...], node: Node | None) -> GpuContext:
+    """What the price of *gpu* depends on; *gpus* are all that were seen on its node since the boot."""
+    return GpuContext(
+        cluster,
+        node.labels if node else {},
+        node.annotations if node else {},
+        gpu.model,
+        tuple(each.uuid for each in gpus),
+    )
