@@ -29,7 +29,7 @@ from gpucost_agent.loops.closing import close_for_good, close_windows
 from gpucost_agent.loops.exporter import watch_exporter
 from gpucost_agent.loops.gpus import watch_driver, watch_gpu
 from gpucost_agent.loops.holders import known_gpus, watch_holders, watch_nobody
-from gpucost_agent.loops.room import Room
+from gpucost_agent.loops.room import ClusterSource, Room
 from gpucost_agent.metrics import Metrics, serve
 from gpucost_agent.news import News
 from gpucost_agent.quoting import Quoting
@@ -37,7 +37,8 @@ from gpucost_agent.readings import Boot, Gpu
 from gpucost_agent.settings import Settings
 from gpucost_agent.sources.dcgm import Dcgm
 from gpucost_agent.sources.host_files import HostFiles
-from gpucost_agent.sources.kube_pods import KubeAccess, KubePods, open_kube_pods
+from gpucost_agent.sources.kube_pods import KubeAccess, open_kube_pods
+from gpucost_agent.sources.kubelet_pods import KubeletAccess, KubeletPods
 from gpucost_agent.sources.nvml import Driver, open_driver
 from gpucost_agent.sources.pod_resources import NodeFiles, PodResources
 from gpucost_agent.sources.processes import Processes
@@ -156,7 +157,10 @@ def _exporter_url(room: Room) -> str:
 
 
 def _start_holders(room: Room, settings: Settings) -> None:
-    files = NodeFiles(settings.host_root, settings.proc_root, room.books.directory.name_of)
+    logs, names = HostFiles(settings.host_root), room.books.directory.name_of
+    files = NodeFiles(
+        settings.host_root, settings.proc_root, lambda pod_uid: names(pod_uid) or logs.pod_name(pod_uid)
+    )
     holders = PodResources(
         settings.pod_resources_socket,
         lambda: known_gpus(room.books),
@@ -164,7 +168,7 @@ def _start_holders(room: Room, settings: Settings) -> None:
         files,
         settings.device_resources,
     )
-    _start("holders", watch_holders, room, holders, HostFiles(settings.host_root))
+    _start("holders", watch_holders, room, holders, logs)
 
 
 def _stand_alone(room: Room) -> int:
@@ -235,7 +239,11 @@ def _bug(room: Room, failure: threading.ExceptHookArgs) -> None:
     room.fail(Stop(f"thread {name} failed: {failure.exc_value!r}; please report it", EXIT_BUG))
 
 
-def _follow_cluster(settings: Settings, clock: Clock, stop: threading.Event) -> KubePods | None:
+def _follow_cluster(settings: Settings, clock: Clock, stop: threading.Event) -> ClusterSource | None:
+    if settings.kubelet_url:
+        on_node = KubeletPods(KubeletAccess(settings.kubelet_url), clock)
+        _start("kubelet-pods", on_node.follow, stop)
+        return on_node
     pods = open_kube_pods(KubeAccess(settings.kube_api or "", settings.node), clock)
     if pods is not None:
         _start("kube-pods", pods.follow, stop)

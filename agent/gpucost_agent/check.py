@@ -174,7 +174,7 @@ def _processes(processes: Processes, pids: set[int]) -> Iterator[Finding]:
     if blindness is None:
         yield _ok("host processes", "processes can be found in their containers")
     else:
-        words = f"{blindness}; use on shared GPUs stays unattributed, charging is still exact"
+        words = f"{blindness}; use on shared GPUs is told by memory, or not at all; charging is still exact"
         yield _no("host processes", words)
 
 

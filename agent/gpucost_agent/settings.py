@@ -41,6 +41,12 @@ def _kube_api(value: str) -> str:
     raise ValueError(f"{value!r} is no API server: write in-cluster, a URL, or none to do without")
 
 
+def _kubelet_url(value: str) -> str:
+    if not value or value.startswith(("http://", "https://")):
+        return value
+    raise ValueError(f"{value!r} is no kubelet: write a URL such as https://127.0.0.1:10250, or nothing")
+
+
 def _dcgm_url(value: str) -> str:
     if value in ("", "none") or value.startswith(("http://", "https://")):
         return value
@@ -122,6 +128,13 @@ KUBE_API = Setting(
     "in-cluster",
     "The Kubernetes API for this node's own pods and labels: in-cluster, a URL, or none to do without.",
 )
+KUBELET_URL = Setting(
+    "kubelet-url",
+    _kubelet_url,
+    "",
+    "URL of the kubelet, such as https://127.0.0.1:10250: pods are read from it and not from the Kubernetes API, which"
+    " is lighter and knows no node labels; empty: the API is asked.",
+)
 DCGM_URL = Setting(
     "dcgm-url",
     _dcgm_url,
@@ -185,6 +198,7 @@ SETTINGS: tuple[Setting[object], ...] = (
     PROC_ROOT,
     HOST_ROOT,
     KUBE_API,
+    KUBELET_URL,
     DCGM_URL,
     DEVICE_RESOURCES,
     FRACTIONS,
@@ -233,6 +247,7 @@ class Settings:
     proc_root: Path
     host_root: Path
     kube_api: str | None
+    kubelet_url: str
     dcgm_url: str | None
     device_resources: tuple[str, ...]
     fractions: bool
@@ -286,6 +301,7 @@ def _validated(loaded: Loaded) -> Settings:
         proc_root=loaded.value(PROC_ROOT),
         host_root=loaded.value(HOST_ROOT),
         kube_api=None if stand_alone or loaded.value(KUBE_API) in ("", "none") else loaded.value(KUBE_API),
+        kubelet_url="" if stand_alone else loaded.value(KUBELET_URL),
         dcgm_url=None if loaded.value(DCGM_URL) == "none" else loaded.value(DCGM_URL),
         device_resources=loaded.value(DEVICE_RESOURCES),
         fractions=loaded.value(FRACTIONS),

@@ -13,7 +13,7 @@ T_co = TypeVar("T_co", covariant=True)
 FLEET_SETTINGS = frozenset({
     "cluster", "node", "window-seconds", "aggregator", "insecure", "tls-ca", "tls-cert", "tls-key",
     "spool-dir", "price-book", "pod-resources-socket", "proc-root", "host-root",
-    "kube-api", "dcgm-url", "device-resources", "fractions", "stand-alone",
+    "kube-api", "kubelet-url", "dcgm-url", "device-resources", "fractions", "stand-alone",
     "metrics-listen", "kubelet-grace-seconds", "data-dir",
     "grpc-listen", "http-listen", "memory-limit", "threads",
     "log-format", "log-level",

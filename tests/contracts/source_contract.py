@@ -25,13 +25,21 @@ def check_gpu_readings(readings: Sequence[GpuReading], first_look_ns: int) -> No
         assert covered[-1].ended_at_ns == window.until_ns
         busy = sum(sample.busy_ppm for sample in covered)
         assert sum(use.busy_ppm for use in window.uses) * window.samples <= busy
-        assert all(0 < use.busy_ppm <= PPM and use.pid > 0 for use in window.uses)
+        assert all(0 <= use.busy_ppm <= PPM and use.pid > 0 for use in window.uses)
         pids = [use.pid for use in window.uses]
         assert sorted(set(pids)) == pids
     for reading in readings:
         if reading.process_window is not None:
             assert reading.ring is not None
-        if None in (reading.ring, reading.processes, reading.energy_uj):
+        for span in reading.gpm:
+            assert span.since_ns < span.until_ns <= reading.read_at.wall_ns
+            shares = (span.busy_ppm, span.sm_ppm, span.tensor_ppm, span.dram_ppm)
+            assert any(share is not None for share in shares)
+            assert all(0 <= share <= PPM for share in shares if share is not None)
+        whole = reading.partition is None or not reading.partition.mig
+        missing = (reading.partition, reading.processes, reading.energy_uj)
+        # A GPU in MIG mode has no ring, and that is no trouble.
+        if None in missing or (whole and reading.ring is None):
             assert reading.troubles, "what is missing has a name"
         assert len(set(reading.troubles)) == len(reading.troubles)
 

@@ -180,16 +180,27 @@ class Books:
             # The gap before this agent is not closed yet, so it is still the one before it that knows.
             before = self.before
             return Checkpoint(
-                self.boot.boot_id, at_ns, lives, before.held, before.replicas, models, before.partitions
+                self.boot.boot_id,
+                at_ns,
+                lives,
+                before.held,
+                before.replicas,
+                models,
+                before.partitions,
+                before.shares,
             )
         # What was heard later is of time that the next agent will not have watched.
         last = self._occupants().at(at_ns)
         held = {
-            device: {holder: part.replicas or 1 for holder, part in holders.items()}
+            device: {holder: part.replicas for holder, part in holders.items()}
+            for device, holders in (last.by_device or {}).items()
+        }
+        shares = {
+            device: {holder: part.share for holder, part in holders.items() if part.share}
             for device, holders in (last.by_device or {}).items()
         }
         partitions = {uuid: book.partition for uuid, book in self._books.items() if book.partition.mig}
-        return Checkpoint(self.boot.boot_id, at_ns, lives, held, last.replicas, models, partitions)
+        return Checkpoint(self.boot.boot_id, at_ns, lives, held, last.replicas, models, partitions, shares)
 
     def _occupants(self) -> Occupants:
         return Occupants(

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from fractions import Fraction
 from typing import Any
 
 from gpucost.identity import Device, Holder, HolderKind
@@ -17,7 +18,8 @@ class Checkpoint:
 
     *lives* is when each GPU's life on this node began (wall nanoseconds).
     *models* are the GPUs' models by UUID, for the price of one that is gone when the next agent begins.
-    *held* and *replicas* are the last that was known, as in ``Held`` but with holders.
+    *held* and *replicas* are the last that was known, as in ``Held`` but with holders; *shares* are what schedulers
+    of fractions gave them.
     *partitions* are how the GPUs in MIG mode were cut, by UUID.
     """
 
@@ -28,6 +30,7 @@ class Checkpoint:
     replicas: Mapping[Device, int] = field(default_factory=dict)
     models: Mapping[str, str] = field(default_factory=dict)
     partitions: Mapping[str, Partition] = field(default_factory=dict)
+    shares: Mapping[Device, Mapping[Holder, Fraction]] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """As text for the spool."""
@@ -43,6 +46,10 @@ class Checkpoint:
                 ],
                 "replicas": [[asdict(device), count] for device, count in self.replicas.items()],
                 "partitions": {uuid: asdict(partition) for uuid, partition in self.partitions.items()},
+                "shares": [
+                    [asdict(device), [[asdict(holder), str(share)] for holder, share in holders.items()]]
+                    for device, holders in self.shares.items()
+                ],
             },
             sort_keys=True,
         )
@@ -62,16 +69,20 @@ class Checkpoint:
                 _count(fields["closed_through_ns"]),
                 {_text(uuid): _count(began_ns) for uuid, began_ns in fields["lives"].items()},
                 {
-                    _device(device): {_holder(holder): _count(count, 1) for holder, count in holders}
+                    _device(device): {_holder(holder): _count(count) for holder, count in holders}
                     for device, holders in fields["held"]
                 },
                 {_device(device): _count(count, 1) for device, count in fields["replicas"]},
                 {_text(uuid): _text(model) for uuid, model in fields.get("models", {}).items()},
                 {_text(uuid): _partition(cut) for uuid, cut in fields.get("partitions", {}).items()},
+                {
+                    _device(device): {_holder(holder): _share(share) for holder, share in holders}
+                    for device, holders in fields.get("shares", [])
+                },
             )
         except KeyError as error:
             raise ValueError(f"no checkpoint of the books: it lacks {error}") from error
-        except (TypeError, AttributeError, ValueError) as error:
+        except (TypeError, AttributeError, ValueError, ZeroDivisionError) as error:
             raise ValueError(f"no checkpoint of the books: {error}") from error
 
 
@@ -85,6 +96,13 @@ def _count(value: object, least: int = 0) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise TypeError(f"{value!r} is no whole number of {least} or more")
     return value
+
+
+def _share(value: object) -> Fraction:
+    share = Fraction(_text(value))
+    if share < 0:
+        raise ValueError(f"{share} is no share")
+    return share
 
 
 def _device(fields: dict[str, Any]) -> Device:

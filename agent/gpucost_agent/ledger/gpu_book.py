@@ -1,6 +1,7 @@
 """One GPU's part of the books: what is known of it since the last closed window."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from fractions import Fraction
 from itertools import pairwise
 
 from gpucost.identity import UNALLOCATED, Device, Holder, NodeId, unobserved
@@ -10,8 +11,9 @@ from gpucost_agent.ledger.closing import GpuWindow
 from gpucost_agent.ledger.engines import Engines
 from gpucost_agent.ledger.gpu_memory import GpuMemory
 from gpucost_agent.ledger.layout import ComputeInstance, GpuInstance, Layout
+from gpucost_agent.ledger.occupancy import Part, Reservation
 from gpucost_agent.ledger.partitions import Partitions
-from gpucost_agent.ledger.settle import Stretch, reserve_replicas
+from gpucost_agent.ledger.settle import Stretch
 from gpucost_agent.ledger.stretching import GPU_LOST, NodeView, Place, Stretching, place_of
 from gpucost_agent.ledger.usage import Process
 from gpucost_agent.readings import (
@@ -137,15 +139,18 @@ class GpuBook:
 
         def carried(place: Place) -> tuple[Stretch, ...]:
             device = place.device
-            after = view.after_gap.of(device, view.gpu_uuids).held if view.after_gap is not None else ()
-            counts = {holder: part.replicas or 1 for holder, part in after}
-            survivors: dict[Holder, int] = {}
+            after = dict(view.after_gap.of(device, view.gpu_uuids).held) if view.after_gap is not None else {}
+            shares = before.shares.get(device, {})
+            survivors: dict[Holder, Part] = {}
             for holder, count in before.held.get(device, {}).items():
-                survivor = _same(holder, counts)
+                survivor = _same(holder, after)
                 if survivor is not None:
-                    survivors[survivor] = min(count, counts[survivor])
-            held = reserve_replicas(length_ns, before.replicas.get(device, 1), survivors)
-            return (Stretch(length_ns, 0, held, free=unobserved(AGENT_GAP), flags=frozenset({CARRIED})),)
+                    part = Part(count, shares.get(holder, Fraction(0)))
+                    survivors[survivor] = part.at_most(after[survivor])
+            held = Reservation(tuple(survivors.items()), before.replicas.get(device, 1))
+            reserved, flags = held.reserved(length_ns), frozenset({CARRIED})
+            free = unobserved(AGENT_GAP)
+            return (Stretch(length_ns, 0, reserved, free=free, flags=flags, excess=held.excess),)
 
         partition = before.partitions.get(self.gpu.uuid, WHOLE)
         return lay_out(self.gpu.uuid, length_ns, partition, carried, unobserved(AGENT_GAP))
@@ -226,7 +231,7 @@ def _by_process(window: ProcessWindow, identities: Mapping[int, Process]) -> dic
     return busy
 
 
-def _same(holder: Holder, others: Mapping[Holder, int]) -> Holder | None:
+def _same(holder: Holder, others: Iterable[Holder]) -> Holder | None:
     """*holder* among *others*, also where one of the two was written before its UID was known."""
     for other in others:
         names = (other.namespace, other.pod, other.container)

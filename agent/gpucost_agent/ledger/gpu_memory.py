@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 
 from gpucost.identity import Device, Holder
 from gpucost.window import Interval
@@ -68,6 +69,18 @@ class GpuMemory:
         """Whether clients of MPS were seen lately; how a device is shared is not changed under its holders."""
         looks = (contexts for _, looked in self._looks for contexts in looked)
         return any(each.mps and _is_on(each, device) for each in looks)
+
+    def mps_limits(
+        self, device: Device, holders: tuple[Holder, ...], directory: Directory
+    ) -> dict[Holder, Fraction]:
+        """The part of *device* that MPS lets a holder's clients use, where their environments say so."""
+        limits: dict[Holder, Fraction] = {}
+        for _, contexts in self._looks:
+            for each in contexts:
+                if each.mps and _is_on(each, device) and each.who is not None and each.who.mps_percent:
+                    owner = directory.owner(each.who, holders)
+                    limits[owner] = max(limits.get(owner, Fraction(0)), Fraction(each.who.mps_percent, 100))
+        return limits
 
     def forget_before(self, instant_ns: int) -> None:
         """Drop looks from before *instant_ns*, but for the last of them."""

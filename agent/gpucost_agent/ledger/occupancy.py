@@ -30,6 +30,12 @@ class Part:
     def __add__(self, other: "Part") -> "Part":
         return Part(self.replicas + other.replicas, self.share + other.share)
 
+    def at_most(self, other: "Part") -> "Part":
+        """This, but no more replicas, and no larger a share, than *other* has if it has any."""
+        return Part(
+            min(self.replicas, other.replicas or self.replicas), min(self.share, other.share or self.share)
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
@@ -139,13 +145,17 @@ class Occupants:
             for name, count in names.items():
                 if self._holds(name, device, held, at_ns):
                     _add(found, device, self.directory.holder(name, at_ns), Part(replicas=count))
-        unmapped = {(name, raw) for name, raw in held.unmapped if not self._fractions(name, at_ns)}
+        unmapped = {
+            (name, raw)
+            for name, raw in held.unmapped
+            if not (self._fractions(name, at_ns) or self._has_ended(name, at_ns))
+        }
         if self.fractions:
             self._add_fractions(found, held, at_ns)
         replicas = dict(held.replicas)
         if self.label_replicas:
             replicas.update(
-                {device: max(count, self.label_replicas) for device, count in replicas.items() if count > 1}
+                {dev: max(count, self.label_replicas) for dev, count in replicas.items() if dev.is_whole}
             )
         return Occupancy(part, found, replicas, len(unmapped), held.claims_hidden)
 
@@ -158,71 +168,87 @@ class Occupants:
             return False
         if self.fractions and (self._fractions(name, at_ns) or (life.pod is not None and life.pod.reserves)):
             return False
-        others = [
-            other
+        turns = {
+            other.container: (other.listed, life.turn(other.container))
             for other in held.by_device.get(device, {})
             if (other.namespace, other.pod) == (name.namespace, name.pod)
-            and other.container != name.container
-        ]
-        if name.listed:
-            # Until the init container that the device is for has ended, it is not this one's yet.
-            return not any(
-                not other.listed and (life.init_end_ns(other.container) or at_ns + 1) > at_ns
-                for other in others
-            )
-        end_ns = life.init_end_ns(name.container)
-        return end_ns is None or at_ns < end_ns or not any(other.listed for other in others)
+        }
+        mine = turns[name.container]
+        for other, turn in turns.items():
+            # Until the init containers before it have ended, the device is not this one's yet.
+            if turn < mine and (life.init_end_ns(other) or at_ns + 1) > at_ns:
+                return False
+        end_ns = None if name.listed else life.init_end_ns(name.container)
+        return end_ns is None or at_ns < end_ns or not any(turn > mine for turn in turns.values())
 
-    def _fractions(self, name: ContainerName, at_ns: int) -> tuple[GpuFraction, ...]:
-        """What a scheduler of fractions gave a container by the UUIDs of GPUs."""
-        if not self.fractions:
-            return ()
+    def _has_ended(self, name: ContainerName, at_ns: int) -> bool:
         life = self.directory.life(name, at_ns)
+        return life is not None and life.end_ns is not None and life.end_ns <= at_ns
+
+    def _fractions(self, name: ContainerName, at_ns: int) -> tuple[tuple[Gpu, GpuFraction], ...]:
+        """What a scheduler of fractions gave a container, or to one of its pod without saying to which."""
+        life = self.directory.life(name, at_ns) if self.fractions else None
         if life is None or life.pod is None:
             return ()
         return tuple(
-            fraction
+            (gpu, fraction)
             for fraction in life.pod.fractions
-            if fraction.gpu_uuid and fraction.container in ("", name.container)
+            if fraction.container in ("", name.container) and (gpu := self._gpu(fraction)) is not None
         )
+
+    def _gpu(self, fraction: GpuFraction) -> Gpu | None:
+        """The GPU that a fraction names by itself; None where its group does, or nobody knows it."""
+        for gpu in self.gpus:
+            if gpu.uuid == fraction.gpu_uuid if fraction.gpu_uuid else gpu.index == fraction.gpu_index:
+                return gpu
+        return None
 
     def _add_fractions(self, found: dict[Device, dict[Holder, Part]], held: Held, at_ns: int) -> None:
         given = {name for names in held.by_device.values() for name in names}
         given |= {name for name, _ in held.unmapped}
-        for name in sorted(given):
-            life = self.directory.life(name, at_ns)
-            if life is not None and (life.end_ns is None or at_ns < life.end_ns):
-                for fraction in self._fractions(name, at_ns):
-                    self._add_fraction(found, fraction, fraction.gpu_uuid, name, at_ns)
+        pods_told: set[tuple[str, str]] = set()
+        for name in sorted(given, key=lambda name: (self._place(name, at_ns), name)):
+            pod = name.namespace, name.pod
+            for gpu, fraction in self._fractions(name, at_ns):
+                # What is not said to be another's is the first one's.
+                if (fraction.container or pod not in pods_told) and not self._has_ended(name, at_ns):
+                    self._add_fraction(found, fraction, gpu, name, at_ns)
+            pods_told.add(pod)
         groups = self._groups(held, at_ns)
         for life in self.directory.pods():
-            pod = life.pod
-            if pod is None or not _lives(life, at_ns):
+            if life.pod is None or not _lives(life, at_ns):
                 continue
-            for fraction in pod.fractions:
-                if fraction.group in groups:
-                    ordinary = (each.name for each in pod.containers if not each.init)
+            for fraction in life.pod.fractions:
+                if (group_gpu := groups.get(fraction.group)) is not None:
+                    ordinary = (each.name for each in life.pod.containers if not each.init)
                     container = fraction.container or next(ordinary, "")
-                    name = ContainerName(pod.namespace, pod.name, container, pod.uid)
-                    self._add_fraction(found, fraction, groups[fraction.group], name, at_ns)
+                    name = ContainerName(life.pod.namespace, life.pod.name, container, life.pod.uid)
+                    self._add_fraction(found, fraction, group_gpu, name, at_ns)
+
+    def _place(self, name: ContainerName, at_ns: int) -> int:
+        """The place of a container in its pod."""
+        life = self.directory.life(name, at_ns)
+        names = (
+            [each.name for each in life.pod.containers] if life is not None and life.pod is not None else []
+        )
+        return names.index(name.container) if name.container in names else len(names)
 
     def _add_fraction(
         self,
         found: dict[Device, dict[Holder, Part]],
         fraction: GpuFraction,
-        gpu_uuid: str,
+        gpu: Gpu,
         name: ContainerName,
         at_ns: int,
     ) -> None:
-        gpu = next((gpu for gpu in self.gpus if gpu.uuid == gpu_uuid), None)
-        if gpu is not None:
-            share = share_of(fraction, gpu.memory_bytes)
-            part = Part(replicas=1) if share is None else Part(share=share)
-            _add(found, Device(gpu_uuid), self.directory.holder(name, at_ns), part)
+        share = share_of(fraction, gpu.memory_bytes)
+        part = Part(replicas=1) if share is None else Part(share=share)
+        _add(found, Device(gpu.uuid), self.directory.holder(name, at_ns), part)
 
-    def _groups(self, held: Held, at_ns: int) -> dict[str, str]:
+    def _groups(self, held: Held, at_ns: int) -> dict[str, Gpu]:
         """The GPU that a scheduler's placeholder holds for each group."""
-        groups: dict[str, str] = {}
+        known = {gpu.uuid: gpu for gpu in self.gpus}
+        groups: dict[str, Gpu] = {}
         for life in self.directory.pods():
             if life.pod is None or not life.pod.reserves or not _lives(life, at_ns):
                 continue
@@ -236,8 +262,8 @@ class Occupants:
                 ),
                 "",
             )
-            if uuid:
-                groups[life.pod.reserves] = uuid
+            if uuid in known:
+                groups[life.pod.reserves] = known[uuid]
         return groups
 
 

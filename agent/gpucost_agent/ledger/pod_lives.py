@@ -55,6 +55,11 @@ class PodLife:
         known = [end for end in ends if end is not None]
         return max(known) if known and len(known) == len(ends) else self.end_ns
 
+    def turn(self, container: str) -> int:
+        """The place of an init container in the order in which they run; all others come after them."""
+        inits = [each.name for each in self._containers() if each.init]
+        return inits.index(container) if container in inits else len(inits)
+
     def instants(self) -> Iterator[int]:
         """When something about it changed that may move who holds what."""
         yield self.begin_ns

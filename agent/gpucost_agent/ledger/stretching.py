@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from itertools import groupby
 
 from gpucost.identity import Device, Holder, HolderKind, unobserved
@@ -98,6 +99,7 @@ class Stretching:
             self.most_held[key] = max(self.most_held.get(key, 0), held_bytes)
         whole = self.engines.at(None, part.start_ns) if place.instance is None else None
         seen = self._seen(part, place)
+        limits = reservation.limits() if self.contexts.has_mps(device) else {}
         found = usage(
             seen,
             whole.used(part) if whole is not None else None,
@@ -107,6 +109,7 @@ class Stretching:
                 lambda process: directory.owner(process, held),
                 most,
                 self.contexts.is_blind(part, device),
+                bool(limits),
             ),
         )
         users = [holder for holder, used_ns in found.used.items() if used_ns]
@@ -115,7 +118,7 @@ class Stretching:
             found.watched_ns,
             reservation.reserved(part.length_ns),
             found.used,
-            reservation.limits() if self.contexts.has_mps(device) else {},
+            limits,
             free=reservation.free,
             method=found.method,
             samples=found.samples,
@@ -124,6 +127,14 @@ class Stretching:
             worker=reservation.alone if not users else users[0] if len(users) == 1 else None,
             efficiency=seen.efficiency,
         )
+
+    def _limits(self, device: Device, reservation: Reservation) -> dict[Holder, Fraction]:
+        """What MPS enforces: what clients were told, else what their replicas come to."""
+        if not self.contexts.has_mps(device):
+            return {}
+        holders = tuple(holder for holder, _ in reservation.held)
+        told = self.contexts.mps_limits(device, holders, self.view.directory)
+        return {holder: told.get(holder, limit) for holder, limit in reservation.limits().items()}
 
     def _seen(self, part: Interval, place: Place) -> Seen:
         instance, ci = place.instance, place.device.ci

@@ -34,6 +34,7 @@ class Holders:
     *alone* is the one that holds the whole device by itself, None if there is none.
     *memory* is what each holder's processes hold, for where nothing better is known.
     *blind*: processes were seen, and of none could be said whose it is.
+    *limited*: each can use a part of the device only, so that it is busy for longer than their parts tell.
     """
 
     containers: Collection[Holder]
@@ -41,6 +42,7 @@ class Holders:
     owner: Callable[[ProcessIdentity], Holder]
     memory: Mapping[Holder, int] = field(default_factory=dict)
     blind: bool = False
+    limited: bool = False
 
 
 def usage(seen: Seen, used: Used[Process] | None, holders: Holders) -> Usage:
@@ -53,7 +55,7 @@ def usage(seen: Seen, used: Used[Process] | None, holders: Holders) -> Usage:
     if not seen.busy_ns and not any(parts.values()):
         return Usage(seen.watched_ns, {}, seen.method, seen.samples)
     if used is not None and used.samples and not holders.blind:
-        parts = _filled(parts, seen.busy_ns, _by_owner(used.rounded_off, holders))
+        parts = _filled(parts, seen.busy_ns, _by_owner(used.rounded_off, holders), holders.limited)
         return Usage(seen.watched_ns, _scaled(parts, seen.busy_ns), used.method, used.samples)
     if held := {holder: held for holder, held in holders.memory.items() if held}:
         return Usage(seen.watched_ns, _divided(seen.busy_ns, held), MEMORY)
@@ -84,19 +86,20 @@ def _alone(alone: Holder, seen: Seen, parts: Mapping[Holder, int], by: Used[Proc
 
 
 def _filled(
-    parts: Mapping[Holder, int], busy_ns: int, rounded_off: Mapping[Holder, int]
+    parts: Mapping[Holder, int], busy_ns: int, rounded_off: Mapping[Holder, int], limited: bool
 ) -> dict[Holder, int]:
     """
     *parts* with what rounding took from them, as far as the device was busier than they say.
 
-    What is short beyond that no process accounts for.
+    What is short beyond that no process accounts for, unless their use is *limited*.
     """
     short = max(0, busy_ns - sum(parts.values()))
     undone = min(short, sum(rounded_off.values()))
     filled = {**dict.fromkeys(rounded_off, 0), UNATTRIBUTED: 0, **parts}
     for holder, more in _divided(undone, rounded_off).items():
         filled[holder] += more
-    filled[UNATTRIBUTED] += short - undone
+    if not limited:
+        filled[UNATTRIBUTED] += short - undone
     return {holder: part for holder, part in filled.items() if part}
 
 

@@ -54,7 +54,7 @@ class AccountingReader:
             return None
         now = self._read_at = self._clock.now()
         if before is None or clock_step_ns(before, now) or not period_ns or self._began_anew(accounts):
-            self._known = _by_key(accounts)
+            self._known.update(_by_key(accounts))
             self._owed_ns.clear()
             return None
         for key, account in _by_key(accounts).items():

@@ -21,7 +21,7 @@ _UNIT = re.compile(r"/(?P<unit>[^/]+\.(?:service|scope))(?=/|$)")
 @dataclass(frozen=True, slots=True)
 class Place:
     """
-    Where a process stands; empty for what it is not in.
+    Where a process stands; empty for what it is not in. A container outside of Kubernetes is in no pod.
 
     A static pod's *pod_uid* is its manifest's hash, 32 digits without dashes, and not the UID of its API object.
     """
@@ -41,14 +41,14 @@ def parse_cgroup(text: str) -> Place:
     paths = [line.split(":", 2)[2] for line in text.splitlines() if line.count(":") >= 2]
     # The kernel adds this to the path of a process that outlives its cgroup.
     places = [_place(path.removesuffix(" (deleted)")) for path in paths]
-    return max(places, key=lambda place: (bool(place.container_id), bool(place.pod_uid)), default=Place())
+    return max(places, key=lambda place: (bool(place.pod_uid), bool(place.container_id)), default=Place())
 
 
 def _place(path: str) -> Place:
     pods = list(_POD.finditer(path))
     if not pods:
-        units = _UNIT.findall(path)
-        return Place(unit=units[-1] if units else "")
+        units, container = _UNIT.findall(path), _CONTAINER.search(path)
+        return Place("", container["id"] if container else "", units[-1] if units else "")
     pod = pods[-1]
     container = _CONTAINER.search(path, pod.end())
     return Place(pod["uid"].replace("_", "-"), container["id"] if container else "")

@@ -98,7 +98,9 @@ class DeviceCalls(PartitionCalls):
                 rows.memory,
             ),
         )
-        if filled and kind.value not in _SAMPLE_VALUES:
+        if not filled:
+            return []
+        if kind.value not in _SAMPLE_VALUES:
             raise DriverTrouble(Why.FAILED, f"samples of the unknown value type {kind.value}")
         return [
             RawSample(stamp, int(value)) for stamp, value in _SAMPLE_VALUES[kind.value].iter_unpack(filled)

@@ -38,7 +38,7 @@ class Library(Protocol):
         ...
 
     def attach_again(self, generation: int, now_ns: int) -> None:
-        """Attaches once more, unless that was done since *generation*, or failed a moment ago."""
+        """Attaches once more, unless that was done since *generation*, or tried a moment ago."""
         ...
 
     def answered(self) -> None:

@@ -88,11 +88,13 @@ class PodResources:
 
         Raises Retry, with the reason in words, if the kubelet can not be asked; NotPermitted if it may not be.
         """
-        stub = PodResourcesListerStub(self._dial())  # type: ignore[no-untyped-call]
         try:
-            listed = stub.List(api_pb2.ListPodResourcesRequest(), timeout=TIMEOUT_S)
-        except grpc.RpcError as error:
-            raise self._retry(error) from error
+            stub = PodResourcesListerStub(self._dial())  # type: ignore[no-untyped-call]
+            listed = self._list(stub)
+        except Retry:
+            # What changed is no reason to ask a kubelet that does not answer any faster.
+            self._checkpoint.read()
+            raise
         read_at = self._clock.now()
         ids = Ids(self._known(), self._extra_resources)
         # After the list, so that whatever is listed was written down before: its instant is then in the file's time.
@@ -148,6 +150,15 @@ class PodResources:
             self._channel = grpc.insecure_channel(f"unix:{self._socket}", options=_OPTIONS)
             self._dialled = inode
         return self._channel
+
+    def _list(self, stub: PodResourcesListerStub) -> api_pb2.ListPodResourcesResponse:
+        try:
+            answer: api_pb2.ListPodResourcesResponse = stub.List(
+                api_pb2.ListPodResourcesRequest(), timeout=TIMEOUT_S
+            )
+        except grpc.RpcError as error:
+            raise self._retry(error) from error
+        return answer
 
     def _allocatable(self, stub: PodResourcesListerStub, ids: Ids) -> tuple[DeviceId, ...] | None:
         try:

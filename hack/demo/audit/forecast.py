@@ -7,6 +7,7 @@ lie across a border, processes that are gone before anybody looks.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import log, sqrt
@@ -26,6 +27,9 @@ _TAIL = log(2 / 1e-6)
 """Bernstein's bound is passed once in a million."""
 
 _TICK_NS = 50_000_000
+_COUNTS = re.compile(r"\b(H100|H200|H20|GH200|B100|B200|GB200|GB300)\b")
+"""GPUs whose driver counts activity (GPM): Hopper and newer."""
+
 _MARGIN_NS = 3 * NS
 
 
@@ -113,8 +117,9 @@ class Forecast:
         below, above = (percent, 0) if self.driver.rounding == "down" else (percent // 2, percent // 2)
         plays = [play.busy for play in self._plays]
         across = self._across(plays, (start_ns, end_ns), period)
-        # Where the driver counts activity (GPM), a span lies between two reads, and the counters are a tick old.
-        across += self._across(plays, (start_ns, end_ns), READ_NS) + 2 * _TICK_NS
+        if _COUNTS.search(self.gpu.model):
+            # What the driver counts is told from one read to the next, and the counters are a tick old.
+            across += self._across(plays, (start_ns, end_ns), READ_NS) + 2 * _TICK_NS
         device = Use(tuple(busy.between(start_ns, end_ns) for busy in plays), below + across, above + across)
         by_holder = {}
         stray = self._across([play.busy for play in self._plays], (start_ns, end_ns), READ_NS)

@@ -169,6 +169,8 @@ devices:
         - path: /dev/nvidia1
         - path: /dev/nvidia-caps/nvidia-cap30
         - path: /dev/nvidia-caps/nvidia-cap31
+      env:
+        - name: not-the-devices
   - name: {CLAIM}-gpu-0
     containerEdits:
       deviceNodes:

@@ -147,6 +147,20 @@ def test_a_step_of_the_clock_begins_anew(bench: AccountingBench) -> None:
     assert bench.read().accounting is None
 
 
+def test_what_ended_before_a_step_is_not_used_after_it(bench: AccountingBench) -> None:
+    bench.owned(7, 50)
+    bench.end(7)
+    readings = [bench.read()]
+    for _ in range(SAMPLES):
+        bench.sample(0)
+    bench.clock.set_wall_ns(3_600 * SECOND)
+    for _ in range(20):
+        readings.append(bench.read())
+        for _ in range(SAMPLES):
+            bench.sample(0)
+    assert used_ns(readings, 7) == 0
+
+
 def test_one_that_is_gone_between_two_calls_is_no_trouble(bench: AccountingBench) -> None:
     bench.read()
     for _ in range(SAMPLES):

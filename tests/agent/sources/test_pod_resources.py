@@ -358,6 +358,17 @@ def test_the_kubelets_own_file_adds_uids_init_containers_and_when(told: Told, ho
     assert not host.source.changed
 
 
+def test_a_kubelet_that_does_not_answer_is_asked_no_faster_for_a_change(told: Told, host: Host) -> None:
+    told.list(api_pb2.ContainerResources(name="main", devices=[devices(GPU, A)]))
+    host.give(("u1", "main", A))
+    told.list_code = grpc.StatusCode.UNAVAILABLE
+    with pytest.raises(Retry):
+        host.source.read()
+    assert not host.source.changed
+    told.list_code = None
+    assert host.source.read().changed_at_ns == 1_800_000_000_000_000_007
+
+
 def test_what_is_listed_was_written_down_before_the_file_is_read(told: Told, host: Host) -> None:
     """An allocation between the two would else be dated by the one before it."""
     told.list(api_pb2.ContainerResources(name="main", devices=[devices(GPU, A)]))
