@@ -53,6 +53,7 @@ EXAMPLES = {
     "/api/v1/reports/namespaces": "?window=7d&basis=blend:0.7",
     "/api/v1/reports/models": "?window=today&tz=Europe/Berlin",
     "/api/v1/reports/idle": "?window=24h&format=csv",
+    "/api/v1/reports/shadow": "?window=7d",
     "/api/v1/slices": "?window=1h&format=csv&limit=10000",
     "/idle": "?window=7d&theme=dark",
 }

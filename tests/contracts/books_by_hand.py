@@ -1,22 +1,33 @@
 """A node's books, fed by hand: readings of its GPUs and answers of its kubelet, at any instant."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from gpucost.clock import Instant
-from gpucost.cost_slice import CostSlice, Price
-from gpucost.identity import Device, Holder, HolderKind, NodeId
+from gpucost.cost_slice import CostSlice, Price, breaches
+from gpucost.identity import REMAINDER, Device, Holder, HolderKind, NodeId
 
 from gpucost_agent.ledger.books import Books, ClosedWindow, Method
 from gpucost_agent.ledger.checkpoint import Checkpoint
+from gpucost_agent.ledger.laws import window_breaches
 from gpucost_agent.ledger.usage import Process
 from gpucost_agent.readings import (
+    WHOLE,
+    ActivitySpan,
     Allocation,
     Boot,
+    ClusterReading,
+    ComputeInstance,
     DeviceId,
     Gpu,
+    GpuFraction,
+    GpuInstance,
     GpuReading,
     HoldingReading,
+    Node,
+    Partition,
+    Pod,
+    PodContainer,
     ProcessUse,
     ProcessWindow,
     RingSample,
@@ -49,26 +60,41 @@ def an_instant(at_ns: int) -> Instant:
 
 
 def an_answer(
-    at_ns: int, held: Mapping[str, Iterable[str]], unmapped: Iterable[str] = (), replicas: int = 0
+    at_ns: int,
+    held: Mapping[str | Device, Iterable[str]] | Mapping[str, Iterable[str]],
+    unmapped: Iterable[str] = (),
+    replicas: int = 0,
+    *,
+    unlisted: Collection[str] = (),
+    changed_at_ns: int | None = None,
+    healthy: int | None = None,
 ) -> HoldingReading:
     """
-    The kubelet's answer: which pods hold which GPU, by UUID.
+    The kubelet's answer: which pods, or POD/CONTAINERs, hold which device; a GPU is one by its UUID.
 
-    With *replicas* each GPU is cut into so many, and a pod's name stands once for each that it holds.
+    With *replicas* each device is cut into so many, and a pod's name stands once for each that it holds; *healthy*
+    is how many of them can be given. *unlisted* are init containers, of which only the kubelet's file tells.
     """
+    devices = {key: key if isinstance(key, Device) else Device(key) for key in held}
     ids: dict[str, list[DeviceId]] = defaultdict(list)
-    for uuid, pods in held.items():
+    for key, pods in held.items():
         for number, pod in enumerate(pods):
-            ids[pod].append(DeviceId("gpu", f"{uuid}::{number}", Device(uuid), number if replicas else None))
+            replica = number if replicas else None
+            ids[pod].append(DeviceId("gpu", f"{short(devices[key])}::{number}", devices[key], replica))
     for raw in unmapped:
         ids["stranger"].append(DeviceId("gpu", raw, None))
-    allocations = tuple(Allocation("ns", pod, "main", tuple(devices)) for pod, devices in ids.items())
+    allocations = []
+    for full, given in ids.items():
+        pod, _, container = full.partition("/")
+        allocations.append(
+            Allocation("ns", pod, container or "main", tuple(given), listed=full not in unlisted)
+        )
     allocatable = tuple(
-        DeviceId("gpu", f"{uuid}::{number}", Device(uuid), number)
-        for uuid in held
-        for number in range(replicas)
+        DeviceId("gpu", f"{short(device)}::{number}", device, number)
+        for device in devices.values()
+        for number in range(replicas if healthy is None else healthy)
     )
-    return HoldingReading(an_instant(at_ns), allocations, allocatable)
+    return HoldingReading(an_instant(at_ns), tuple(allocations), allocatable, changed_at_ns)
 
 
 def a_look(
@@ -77,16 +103,111 @@ def a_look(
     ring: Iterable[tuple[int, int]] = (),
     uses: ProcessWindow | None = None,
     memory: Mapping[int, int] | None = None,
+    *,
+    partition: Partition | None = WHOLE,
+    gpm: Iterable[ActivitySpan] = (),
+    accounting: ProcessWindow | None = None,
+    rate: ActivitySpan | None = None,
+    processes: Iterable[RunningProcess] | None = None,
+    energy_uj: int | None = None,
 ) -> GpuReading:
     """One look: samples as (end, busy percent), and memory by PID."""
-    processes = None if memory is None else tuple(RunningProcess(pid, held) for pid, held in memory.items())
-    samples = tuple(RingSample(end, percent * 10_000) for end, percent in ring)
-    return GpuReading(uuid, an_instant(at_ns), samples, uses, processes, None)
+    if memory is not None:
+        processes = tuple(RunningProcess(pid, held) for pid, held in memory.items())
+    return GpuReading(
+        uuid,
+        an_instant(at_ns),
+        tuple(RingSample(end, percent * 10_000) for end, percent in ring),
+        uses,
+        None if processes is None else tuple(processes),
+        energy_uj,
+        partition=partition,
+        gpm=tuple(gpm),
+        accounting=accounting,
+        rate=rate,
+    )
 
 
 def a_lost_look(at_ns: int, uuid: str = ONE) -> GpuReading:
     """The GPU fell off the bus."""
-    return GpuReading(uuid, an_instant(at_ns), None, None, None, None, ("gpu_lost",))
+    return GpuReading(uuid, an_instant(at_ns), None, None, None, None, ("gpu_lost",), partition=None)
+
+
+def an_instance(
+    gi: int,
+    profile: str = "1g.6gb",
+    placement: int = 0,
+    slices: int = 1,
+    *,
+    parts: Iterable[int] | None = None,
+    made: str = "",
+) -> GpuInstance:
+    """
+    A GPU instance of as many compute as memory slices, with compute instances of so many compute slices each.
+
+    One that was *made* otherwise has other UUIDs.
+    """
+    inside = (slices,) if parts is None else tuple(parts)
+    return GpuInstance(
+        gi,
+        profile,
+        placement,
+        slices,
+        slices,
+        tuple(ComputeInstance(ci, f"MIG-{gi}-{ci}{made}", part) for ci, part in enumerate(inside)),
+    )
+
+
+def cut_into(*instances: GpuInstance, total: int = 4) -> Partition:
+    """A GPU in MIG mode; with the four slices of an A30 its parts are quarters."""
+    return Partition(True, instances, total, total)
+
+
+def device_of(instance: GpuInstance, ci: int | None = 0, uuid: str = ONE) -> Device:
+    """A compute instance; the rest of its GPU instance without *ci*."""
+    return Device(uuid, instance.gi, ci, instance.profile, instance.placement)
+
+
+def a_span(
+    since_ns: int, until_ns: int, percent: int | None, gi: int | None = None, sm_percent: int | None = None
+) -> ActivitySpan:
+    """What a source says of an interval."""
+    return ActivitySpan(
+        since_ns,
+        until_ns,
+        gi,
+        None if percent is None else percent * 10_000,
+        None if sm_percent is None else sm_percent * 10_000,
+    )
+
+
+def a_container(
+    name: str = "main", *, init: bool = False, started_ns: int | None = None, finished_ns: int | None = None
+) -> PodContainer:
+    """A container as the API server tells it; its id is id-NAME."""
+    return PodContainer(name, f"id-{name}", started_ns, finished_ns, init)
+
+
+def an_object(
+    name: str,
+    *containers: PodContainer,
+    uid: str = "",
+    phase: str = "Running",
+    fractions: Iterable[GpuFraction] = (),
+    reserves: str = "",
+    gone_ns: int | None = None,
+) -> Pod:
+    """A pod's object; its UID is uid-NAME if it is not told."""
+    return Pod(
+        "ns", name, uid or f"uid-{name}", phase, {}, {}, "", "", containers or (a_container(),), gone_ns,
+        tuple(fractions), reserves,
+    )  # fmt: skip
+
+
+def learn(books: Books, at_ns: int, *pods: Pod, labels: Mapping[str, str] | None = None) -> None:
+    """The API server's answer."""
+    node = None if labels is None else Node("n", labels)
+    books.directory.learn(ClusterReading(an_instant(at_ns), "cluster-uid", node, pods))
 
 
 def uses(since_ns: int, until_ns: int, percents: Mapping[int, int], samples: int = 1) -> ProcessWindow:
@@ -128,11 +249,27 @@ def watch(
         books.read_gpu(a_look(end, uuid, [(end, percent)], window), identities or {})
 
 
-def hear(books: Books, from_ns: int, to_ns: int, held: Mapping[str, Iterable[str]]) -> None:
+def hear(
+    books: Books,
+    from_ns: int,
+    to_ns: int,
+    held: Mapping[str | Device, Iterable[str]] | Mapping[str, Iterable[str]],
+    *,
+    replicas: int = 0,
+    unlisted: Collection[str] = (),
+    unmapped: Iterable[str] = (),
+) -> None:
     """The kubelet answers every second, the same."""
-    held = {uuid: tuple(pods) for uuid, pods in held.items()}
+    held = {device: tuple(pods) for device, pods in held.items()}
     for at in range(from_ns, to_ns + 1, SECOND):
-        books.read_holders(an_answer(at, held))
+        books.read_holders(an_answer(at, held, tuple(unmapped), replicas, unlisted=unlisted))
+
+
+def look_on(books: Books, from_ns: int, to_ns: int, partition: Partition | None, **percent: int) -> None:
+    """A look every second after *from_ns*: the partition, and GPM of its instances as gi1=50 for instance 1."""
+    for end in range(from_ns + SECOND, to_ns + 1, SECOND):
+        spans = [a_span(end - SECOND, end, busy, int(gi.removeprefix("gi"))) for gi, busy in percent.items()]
+        books.read_gpu(a_look(end, partition=partition, gpm=spans), {})
 
 
 def close_all(books: Books, now_ns: int) -> list[ClosedWindow]:
@@ -155,3 +292,44 @@ def charged(windows: Iterable[ClosedWindow]) -> dict[tuple[str, str], int]:
 def name(row: CostSlice) -> str:
     holder = row.key.holder
     return holder.pod or holder.reason or holder.kind.value
+
+
+def short(device: Device) -> str:
+    """A device in a few letters: GPU-1, 2/0 for a compute instance, 2/- for a rest inside, rest for the remainder."""
+    if device.is_whole:
+        return device.gpu_uuid
+    if device.profile == REMAINDER:
+        return "rest"
+    return f"{device.gi}/{'-' if device.ci is None else device.ci}"
+
+
+Bill = dict[tuple[str, str], tuple[float, float, float, float]]
+
+
+def bill(windows: Iterable[ClosedWindow]) -> Bill:
+    """Reserved, used, idle and unmeasured seconds of a GPU by device and holder; and no law is broken."""
+    sums: dict[tuple[str, str], list[float]] = defaultdict(lambda: [0, 0, 0, 0])
+    for window in windows:
+        assert list(window_breaches(window.slices, window.lives, window.lengths_ns)) == []
+        assert [words for row in window.slices for words in breaches(row)] == []
+        for row in window.slices:
+            container = row.key.holder.container
+            who = name(row) if container in ("", "main") else f"{name(row)}/{container}"
+            time = row.time
+            for place, ns in enumerate((time.reserved_ns, time.used_ns, time.idle_ns, time.unmeasured_ns)):
+                sums[short(row.key.device), who][place] += ns
+    return {
+        key: (reserved / SECOND, used / SECOND, idle / SECOND, unmeasured / SECOND)
+        for key, (reserved, used, idle, unmeasured) in sums.items()
+    }
+
+
+def row_of(windows: Iterable[ClosedWindow], device: str, holder: str) -> CostSlice:
+    """The one slice of a holder on a device, in short names."""
+    (row,) = [
+        row
+        for window in windows
+        for row in window.slices
+        if (short(row.key.device), name(row)) == (device, holder)
+    ]
+    return row

@@ -9,6 +9,7 @@ from gpucost.identity import HolderKind, NodeId
 from gpucost.trouble import Reject
 
 from gpucost_aggregator.store.rows import (
+    SHADOW,
     AcceptedBatch,
     AgentId,
     CommitReport,
@@ -66,7 +67,7 @@ class MemoryStore:
     def totals(self, scope: Scope, by: Sequence[Dimension]) -> list[Total]:
         groups: dict[tuple[str, ...], list[CostSlice]] = {}
         for row in self._within(scope):
-            groups.setdefault(tuple(COLUMNS[dimension](row) for dimension in by), []).append(row)
+            groups.setdefault(tuple(_text(row, dimension) for dimension in by), []).append(row)
         return [_total(key, rows) for key, rows in sorted(groups.items())]
 
     def slices(self, scope: Scope, cursor: str | None, limit: int) -> SlicePage:
@@ -151,6 +152,12 @@ class MemoryStore:
             max(batch.closed_through_ns, before.closed_through_ns if before else 0),
             max(batch.received_at_ns, before.last_heard_ns if before else 0),
         )
+
+
+def _text(row: CostSlice, dimension: Dimension) -> str:
+    if dimension is Dimension.SHADOW:
+        return SHADOW if SHADOW in row.flags and not row.time.reserved_ns else ""
+    return COLUMNS[dimension](row)
 
 
 def _is_within(row: CostSlice, scope: Scope) -> bool:

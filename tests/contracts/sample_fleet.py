@@ -6,10 +6,20 @@ read, one of another cluster is unobserved at first, one has no price.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from fractions import Fraction
 
 from gpucost.apportion import apportion
-from gpucost.cost_slice import Cost, CostSlice, Evidence, GpuTime, Price, SliceKey
+from gpucost.cost_slice import (
+    SAMPLED_METHODS,
+    Cost,
+    CostSlice,
+    Evidence,
+    GpuTime,
+    Measures,
+    Price,
+    SliceKey,
+)
 from gpucost.facts import GpuFacts, WorkloadFacts
 from gpucost.identity import HOST, UNALLOCATED, Device, Holder, HolderKind, NodeId, unobserved
 from gpucost.units import NS_PER_HOUR, NS_PER_SECOND
@@ -54,6 +64,18 @@ class Part:
     used: int = 0
     idle: int = 0
     unmeasured: int = 0
+    flags: tuple[str, ...] = ()
+    method: str = "ring"
+    measures: Measures = field(default_factory=Measures)
+
+
+@dataclass(frozen=True)
+class OnDevice:
+    """Who had a device, and its part of the GPU; the weights of a GPU's devices make 1."""
+
+    device: Device
+    parts: list[Part]
+    weight: Fraction = Fraction(1)
 
 
 def parts_of(gpu: int, window: int, windows: int) -> list[Part]:
@@ -101,22 +123,25 @@ def fill(store: MemoryStore, start_ns: int, windows: int, window_ns: int) -> Non
                 row
                 for gpu, (where, uuid, _, price) in enumerate(BOARDS)
                 if where == node
-                for row in _slices(
-                    (node, Device(uuid), at_ns), window_ns, parts_of(gpu, number, windows), price
+                for row in slices_of(
+                    (node, at_ns, window_ns), [OnDevice(Device(uuid), parts_of(gpu, number, windows))], price
                 )
             ]
-            store.commit([_batch(node, number + 1, (at_ns, window_ns), tuple(rows))])
+            facts = (_facts(node.cluster, at_ns), _boards(node)) if not number else ((), ())
+            store.commit([batch_of(node, number + 1, (at_ns, window_ns), tuple(rows), facts)])
 
 
-def _slices(
-    where: tuple[NodeId, Device, int], window_ns: int, parts: list[Part], price: Price
-) -> list[CostSlice]:
-    node, device, at_ns = where
-    weights = [amount for part in parts for amount in (part.used, part.idle, part.unmeasured)]
+def slices_of(where: tuple[NodeId, int, int], devices: list[OnDevice], price: Price) -> list[CostSlice]:
+    """All slices of one GPU of a node in a window that begins somewhen and is so long."""
+    node, at_ns, window_ns = where
+    parts = [(on.device, on.weight, part) for on in devices for part in on.parts]
+    weights = [
+        weight * amount for _, weight, part in parts for amount in (part.used, part.idle, part.unmeasured)
+    ]
     times = apportion(window_ns, weights)
     cost = _cost(price, at_ns, window_ns)
     costs = apportion(cost, times)
-    reserved = apportion(window_ns, [part.reserved for part in parts])
+    reserved = apportion(window_ns, [weight * part.reserved for _, weight, part in parts])
     blocked = apportion(cost, reserved)
     return [
         CostSlice(
@@ -125,11 +150,20 @@ def _slices(
             time=GpuTime(reserved[i], times[3 * i], times[3 * i + 1], times[3 * i + 2]),
             cost=Cost(costs[3 * i], costs[3 * i + 1], costs[3 * i + 2], blocked[i]),
             price=price,
-            evidence=Evidence("ring", window_ns, 360) if part.used else Evidence(),
+            evidence=_evidence(part, window_ns),
+            measures=part.measures,
+            weight=(weight.numerator, weight.denominator),
+            flags=part.flags,
             policy_version="2026-11",
         )
-        for i, part in enumerate(parts)
+        for i, (device, weight, part) in enumerate(parts)
     ]
+
+
+def _evidence(part: Part, window_ns: int) -> Evidence:
+    if not part.used:
+        return Evidence()
+    return Evidence(part.method, window_ns, 360 if part.method in SAMPLED_METHODS else 0)
 
 
 def _cost(price: Price, at_ns: int, window_ns: int) -> int:
@@ -137,8 +171,16 @@ def _cost(price: Price, at_ns: int, window_ns: int) -> int:
     return rate * (offset + window_ns) // NS_PER_HOUR - rate * offset // NS_PER_HOUR
 
 
-def _batch(node: NodeId, number: int, window: tuple[int, int], rows: tuple[CostSlice, ...]) -> AcceptedBatch:
+def batch_of(
+    node: NodeId,
+    number: int,
+    window: tuple[int, int],
+    rows: tuple[CostSlice, ...],
+    facts: tuple[tuple[WorkloadFacts, ...], tuple[GpuFacts, ...]] = ((), ()),
+) -> AcceptedBatch:
+    """One window of a node, heard two seconds after its end."""
     at_ns, window_ns = window
+    workloads, gpus = facts
     end_ns = at_ns + window_ns
     return AcceptedBatch(
         agent=AgentId(node, "epoch-1"),
@@ -149,8 +191,8 @@ def _batch(node: NodeId, number: int, window: tuple[int, int], rows: tuple[CostS
         closed_through_ns=end_ns,
         received_at_ns=end_ns + 2 * NS_PER_SECOND,
         slices=rows,
-        workloads=_facts(node.cluster, at_ns) if number == 1 else (),
-        gpus=_boards(node) if number == 1 else (),
+        workloads=workloads,
+        gpus=gpus,
     )
 
 

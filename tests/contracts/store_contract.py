@@ -247,6 +247,28 @@ class StoreContract:
         assert free.last_used_ns is None
         assert (free.sums.used_ns, free.sums.idle_ns) == (0, MINUTE_NS)
 
+    def test_who_is_a_shadow_now_and_a_holder_then_is_two_groups(self, store: Store) -> None:
+        def row(window: int, reserved_ns: int, *flags: str) -> CostSlice:
+            time = GpuTime(reserved_ns, window + 1, 0, 0)
+            return replace(a_slice(window), time=time, cost=Cost(window + 1), flags=flags)
+
+        rows = [
+            row(0, 0, "shadow"),
+            row(1, MINUTE_NS, "carried"),
+            row(2, 0, "carried", "shadow", "resolution_1s"),
+            row(3, MINUTE_NS, "shadow"),  # given to it for a part of the window
+            row(4, 0, "overshadowed"),
+            row(5, 0),
+        ]
+        store.commit([a_batch(1, *rows)])
+        given, shadow = store.totals(EVERYTHING, [Dimension.POD, Dimension.SHADOW])
+        assert (given.key, shadow.key) == ((POD.pod, ""), (POD.pod, "shadow"))
+        assert (shadow.sums.used_ns, shadow.sums.cost_nanodollars) == (1 + 3, 1 + 3)
+        assert (given.sums.used_ns, given.sums.cost_nanodollars) == (2 + 4 + 5 + 6, 2 + 4 + 5 + 6)
+        assert (shadow.sums.reserved_ns, given.sums.reserved_ns) == (0, 2 * MINUTE_NS)
+        assert (shadow.first_ns, shadow.last_used_ns) == (START_NS, START_NS + 3 * MINUTE_NS)
+        assert given.flags == ("carried", "overshadowed", "shadow")
+
     def test_unpriced_time_is_apart(self, store: Store) -> None:
         unpriced = replace(a_slice(1), price=Price(), cost=Cost())
         free = replace(a_slice(2), price=Price(0, "override"), cost=Cost())

@@ -5,10 +5,12 @@ from typing import TypeVar
 
 from gpucost.units import hours_from_ns, usd_from_nanodollars
 
-from gpucost_aggregator.reports.idle import CannotTell, Holding, Idle
+from gpucost_aggregator.reports.holding import Holding
+from gpucost_aggregator.reports.idle import CannotTell, Idle
 from gpucost_aggregator.reports.line import Line
 from gpucost_aggregator.reports.models import Model
 from gpucost_aggregator.reports.namespaces import Namespace
+from gpucost_aggregator.reports.shadow import Shadow
 
 Fields = dict[str, object]
 
@@ -83,7 +85,8 @@ def model_fields(subject: Model) -> Fields:
 
 def holding_fields(subject: Holding) -> Fields:
     """Who has which device; None is what does not apply."""
-    return {name: getattr(subject, name) or None for name in Holding.__slots__}
+    fields: Fields = {name: getattr(subject, name) or None for name in Holding.__slots__}
+    return fields | {"device_name": subject.device_name, "can_be_held": subject.can_be_held}
 
 
 def idle_fields(subject: Idle, time: Callable[[int], str]) -> Fields:
@@ -102,6 +105,20 @@ def idle_fields(subject: Idle, time: Callable[[int], str]) -> Fields:
         "idle_ignored": subject.ignored,
         "pace_nanodollars_per_hour": str(subject.pace_nanodollars_per_hour),
         "pace_usd_per_hour": usd_from_nanodollars(subject.pace_nanodollars_per_hour),
+    }
+
+
+def shadow_fields(subject: Shadow, time: Callable[[int], str]) -> Fields:
+    """Who used a device that nobody gave to them; *time* writes its instants."""
+    return holding_fields(subject.holding) | {
+        "gpu_model": subject.gpu_model or None,
+        "owner_kind": subject.owner_kind or None,
+        "owner_name": subject.owner_name or None,
+        "first_use": time(subject.first_ns),
+        "last_use": time(subject.last_ns),
+        "holders": list(subject.holders),
+        "holders_in_all": subject.holders_in_all,
+        "holders_unknown": list(subject.unsure),
     }
 
 

@@ -16,6 +16,7 @@ from gpucost_aggregator.reports import idle as idle_report
 from gpucost_aggregator.reports import models as models_report
 from gpucost_aggregator.reports import namespaces as namespaces_report
 from gpucost_aggregator.reports import period as periods
+from gpucost_aggregator.reports import shadow as shadow_report
 from gpucost_aggregator.reports.completeness import Completeness, completeness
 from gpucost_aggregator.reports.five_parts import Shares
 from gpucost_aggregator.reports.idle import IdleReport, Seen
@@ -24,6 +25,7 @@ from gpucost_aggregator.reports.names import Names, unheard
 from gpucost_aggregator.reports.namespaces import Namespace
 from gpucost_aggregator.reports.period import Period, Record
 from gpucost_aggregator.reports.report import Question, Report
+from gpucost_aggregator.reports.shadow import Shadow
 from gpucost_aggregator.reports.steps import steps
 from gpucost_aggregator.store.rows import Dimension, Scope, SlicePage, Total
 
@@ -124,6 +126,24 @@ class Desk:
         )
         seen = Seen(totals, latest, last, workloads, gpus)
         return idle_report.idle(settled.question, seen, quarantined)
+
+    async def shadow(self, settled: Settled) -> Report[Shadow]:
+        """Who used GPUs that nobody gave to them."""
+        store, scope = self._parts.store, settled.scope
+        totals, gpus, quarantined = await asyncio.gather(
+            self.totals(scope, shadow_report.BY),
+            self._read(store.gpus),
+            self._read(lambda: store.quarantined(scope)),
+        )
+        seen = shadow_report.Seen(totals, totals, gpus=gpus)
+        if shadow_report.has_shadows(totals):
+            # Whoever had been given the device may be of another namespace than those asked for.
+            beside = totals
+            if scope.namespaces:
+                beside = await self.totals(replace(scope, namespaces=()), shadow_report.BY)
+            workloads = await self._read(lambda: store.workloads(scope))
+            seen = replace(seen, beside=beside, workloads=workloads)
+        return shadow_report.shadow(settled.question, seen, quarantined)
 
     async def shares(self, settled: Settled) -> Shares:
         """The five parts of everything in the window."""

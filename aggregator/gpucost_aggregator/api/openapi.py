@@ -1,15 +1,26 @@
 """The HTTP API described in OpenAPI 3.1, by hand; a test holds it against the routes."""
 
-from typing import Any
-
 from gpucost.cost_slice import COLUMNS
 
-from gpucost_aggregator.api.as_fields import EXACT, FOR_PEOPLE
+from gpucost_aggregator.api import as_fields
 from gpucost_aggregator.api.as_json import QUARANTINED_NOTE, UNPRICED_NOTE
 from gpucost_aggregator.api.ask import DEFAULT_LIMIT, MOST_ROWS, REPORT_PARAMETERS, SLICE_PARAMETERS
+from gpucost_aggregator.api.openapi_rows import (
+    ABOUT_SHADOW,
+    CANNOT_TELL,
+    FOR_PEOPLE,
+    IDLE,
+    INTEGER,
+    MODEL,
+    SHADOW,
+    TEXT,
+    TEXT_OR_NULL,
+    TIME,
+    WORDS,
+    Json,
+    an_object,
+)
 from gpucost_aggregator.reports import basis, period
-
-Json = dict[str, Any]
 
 _PARAMETERS: dict[str, Json] = {
     "window": {
@@ -42,12 +53,6 @@ _PARAMETERS: dict[str, Json] = {
     "cursor": {"description": "next_cursor of the page before.", "schema": {"type": "string"}},
 }
 
-_INTEGER: Json = {"type": "string", "pattern": "^-?[0-9]+$"}
-_TEXT: Json = {"type": "string"}
-_TEXT_OR_NULL: Json = {"type": ["string", "null"]}
-_TIME: Json = {"type": "string", "format": "date-time"}
-_WORDS: Json = {"type": "array", "items": _TEXT}
-
 
 def description(version: str) -> Json:
     """The document, for this version of the program."""
@@ -60,11 +65,14 @@ def description(version: str) -> Json:
         },
         "paths": {
             "/api/v1/reports/namespaces": _report(
-                "What each namespace cost", _subject(cluster=_TEXT, namespace=_TEXT)
+                "What each namespace cost", an_object(cluster=TEXT, namespace=TEXT)
             ),
-            "/api/v1/reports/models": _report("What each model cost, over all clusters", _MODEL),
+            "/api/v1/reports/models": _report("What each model cost, over all clusters", MODEL),
             "/api/v1/reports/idle": _report(
-                "Which GPUs were idle, and who held them", _IDLE, cannot_tell=_CANNOT_TELL
+                "Which GPUs were idle, and who held them", IDLE, cannot_tell=CANNOT_TELL
+            ),
+            "/api/v1/reports/shadow": _report(
+                "Who used GPUs that nobody gave to them", SHADOW, more=ABOUT_SHADOW
             ),
             "/api/v1/slices": _slices(),
             "/api/v1/openapi.json": _plain("This document", "application/json"),
@@ -75,84 +83,27 @@ def description(version: str) -> Json:
         "components": {
             "parameters": {name: {"name": name, "in": "query"} | rest for name, rest in _PARAMETERS.items()},
             "schemas": {
-                "Frame": _subject(**_FRAME),
+                "Frame": an_object(**_FRAME),
                 "Report": _envelope(),
                 "Line": _line(),
-                "Problem": _subject(error=_TEXT, hint=_TEXT, parameter=_TEXT),
+                "Problem": an_object(error=TEXT, hint=TEXT, parameter=TEXT),
             },
         },
     }
 
 
-def _subject(**fields: Json) -> Json:
-    return {"type": "object", "properties": fields}
-
-
-_FOR_PEOPLE: Json = {"type": "number", "description": "For people, never to be added up."}
-_HELD = dict.fromkeys(
-    (
-        *("cluster", "node", "gpu_uuid", "gi", "ci", "profile", "placement"),
-        *("holder_kind", "reason", "namespace", "pod", "pod_uid", "container"),
-    ),
-    _TEXT_OR_NULL,
-)
-_MODEL = _subject(
-    model=_TEXT,
-    model_source={
-        "type": "string",
-        "description": "Who says so: an annotation, a label, owner, pod or pending.",
-    },
-    model_sources=_WORDS,
-    stacks=_WORDS,
-    clusters=_WORDS,
-    namespaces=_WORDS,
-    pods={"type": "integer"},
-)
-_IDLE = _subject(
-    **_HELD,
-    **dict.fromkeys(("gpu_model", "model", "model_source", "owner_kind", "owner_name"), _TEXT_OR_NULL),
-    idle_since={
-        "type": ["string", "null"],
-        "format": "date-time",
-        "description": "End of the last window with use, or start of the first; null if used to the end.",
-    },
-    idle_since_or_earlier={
-        "type": "boolean",
-        "description": "It was idle when the window began, so that it may be idle for longer.",
-    },
-    idle_now={
-        "type": "boolean",
-        "description": "The latest complete window was watched and idle as a whole.",
-    },
-    never_used={"type": "boolean", "description": "No use was seen in the whole window."},
-    idle_ignored={"type": "boolean", "description": "Its pod is annotated gpucost.dev/idle-ignore."},
-    pace_nanodollars_per_hour=_INTEGER | {"description": "What the idle time of the latest window costs."},
-    pace_usd_per_hour=_FOR_PEOPLE,
-)
-_CANNOT_TELL: Json = {
-    "type": "array",
-    "description": "Time of which nobody knows whether it was idle; it is in remainders or rows already.",
-    "items": _subject(
-        **_HELD | {"reason": _TEXT | {"description": "Why nobody knows."}},
-        gpu_model=_TEXT_OR_NULL,
-        unknown_ns=_INTEGER | {"description": "How long nobody knows about."},
-        unknown_gpu_hours=_FOR_PEOPLE,
-        cost_unknown_nanodollars=_INTEGER | {"description": "What that time costs."},
-        cost_unknown_usd=_FOR_PEOPLE,
-    ),
-}
-_UNPRICED = _subject(
-    charged_ns=_INTEGER | {"description": "GPU-time without a price."},
-    gpu_hours=_FOR_PEOPLE,
+_UNPRICED = an_object(
+    charged_ns=INTEGER | {"description": "GPU-time without a price."},
+    gpu_hours=FOR_PEOPLE,
     in_total={"const": True, "description": "It is in rows, remainders and total already."},
     note={"const": UNPRICED_NOTE},
 ) | {"description": "No line: the part of total that has no price."}
-_QUARANTINED = _subject(
+_QUARANTINED = an_object(
     slices={"type": "integer", "description": "How many are set aside."},
-    charged_ns=_INTEGER | {"description": "Their GPU-time, as they state it."},
-    gpu_hours=_FOR_PEOPLE,
-    cost_nanodollars=_INTEGER | {"description": "Their cost, as they state it."},
-    cost_usd=_FOR_PEOPLE,
+    charged_ns=INTEGER | {"description": "Their GPU-time, as they state it."},
+    gpu_hours=FOR_PEOPLE,
+    cost_nanodollars=INTEGER | {"description": "Their cost, as they state it."},
+    cost_usd=FOR_PEOPLE,
     reasons={
         "type": "object",
         "additionalProperties": {"type": "integer"},
@@ -178,28 +129,34 @@ _EXACT: dict[str, str] = {
 }
 
 
+_FLAGS = (
+    "carried (held before and after a gap of the agent, unmeasured within), oversubscribed (more was held than "
+    "there is, so it was scaled), overlapping (the same of fractions), shadow (nobody gave it the device)"
+)
+
+
 def _line() -> Json:
-    exact = {name: _INTEGER | {"description": _EXACT[name]} for name in EXACT}
-    people: Json = dict.fromkeys(FOR_PEOPLE, _FOR_PEOPLE)
+    exact = {name: INTEGER | {"description": _EXACT[name]} for name in as_fields.EXACT}
+    people: Json = dict.fromkeys(as_fields.FOR_PEOPLE, FOR_PEOPLE)
     people["efficiency"] = {
         "type": ["number", "null"],
         "description": "used_ns / charged_ns, 0 to 1; null where nothing was charged.",
     }
-    return _subject(
+    return an_object(
         **exact,
         **people,
         efficiency_is_lower_bound={"type": "boolean", "description": "Some use is unknown."},
         estimate={"type": "boolean", "description": "A list price is in it."},
         price_stale={"type": "boolean", "description": "A price older than 180 days is in it."},
-        price_sources=_WORDS,
-        price_date_oldest=_TEXT_OR_NULL,
-        flags=_WORDS | {"description": "What else is to be known of its slices."},
+        price_sources=WORDS,
+        price_date_oldest=TEXT_OR_NULL,
+        flags=WORDS | {"description": f"What else is to be known of its slices: {_FLAGS}."},
     )
 
 
 _FRAME: Json = {
-    "window": _subject(start=_TIME, end=_TIME | {"description": "The first instant after it."}),
-    "requested": _subject(window=_TEXT | {"description": "As it was given."}, start=_TIME, end=_TIME),
+    "window": an_object(start=TIME, end=TIME | {"description": "The first instant after it."}),
+    "requested": an_object(window=TEXT | {"description": "As it was given."}, start=TIME, end=TIME),
     "cut_to_complete": {"type": "boolean", "description": "The answer ends before what was asked for."},
     "window_seconds": {"type": ["number", "null"], "description": "Length of the ledger's windows."},
     "complete_through": {
@@ -210,11 +167,11 @@ _FRAME: Json = {
     "silent_nodes": {
         "type": "array",
         "description": "Nodes that were not heard for a while; complete_through does not wait for them.",
-        "items": _subject(cluster=_TEXT, node=_TEXT),
+        "items": an_object(cluster=TEXT, node=TEXT),
     },
-    "time_zone": _TEXT,
-    "filter": _subject(cluster=_WORDS, namespace=_WORDS),
-    "hints": _WORDS
+    "time_zone": TEXT,
+    "filter": an_object(cluster=WORDS, namespace=WORDS),
+    "hints": WORDS
     | {
         "description": "Clusters or namespaces of the filter that have never reported, and which have; mostly empty."
     },
@@ -226,34 +183,36 @@ _REMAINDERS: dict[str, str] = {
     "unallocated": "What no container held.",
     "unobserved": "What nobody can say who held it.",
     "unattributed": "What was used by nobody that could be told.",
-    "host": "What processes outside of any container used.",
+    "host": "What processes outside of any container used; in the report of shadow use they are rows.",
     "not_idle": "What was not idle, or may be so unseen; in the report of idle GPUs only.",
+    "given": "What containers held, or used of what was given to their pod; in the report of shadow use only.",
     "not_shown": "Rows that limit cut; only where it did.",
 }
 
 
 def _envelope() -> Json:
     remainders = {name: _LINE | {"description": words} for name, words in _REMAINDERS.items()}
-    return _subject(
-        basis=_TEXT | {"description": "As it was read, for example blend:0.7."},
-        basis_version=_TEXT | {"description": "The version of the rules by which it was settled."},
+    return an_object(
+        basis=TEXT | {"description": "As it was read, for example blend:0.7."},
+        basis_version=TEXT | {"description": "The version of the rules by which it was settled."},
         currency={"const": "USD"},
         rows_in_all={"type": "integer", "description": "Rows before limit cut them."},
-        remainders=_subject(**remainders, unpriced=_UNPRICED, quarantined=_QUARANTINED),
+        remainders=an_object(**remainders, unpriced=_UNPRICED, quarantined=_QUARANTINED),
         total=_LINE | {"description": "The sum of the rows and of the remainders that are lines."},
     )
 
 
-def _report(summary: str, subject: Json, **beside: Json) -> Json:
-    rows: Json = {"type": "array", "items": {"allOf": [subject, _LINE]}}
+def _report(summary: str, row: Json, more: str = "", **beside: Json) -> Json:
+    rows: Json = {"type": "array", "items": {"allOf": [row, _LINE]}}
     about = "Rows and remainders add up to total, exactly: the sum of all slices in window and filter."
-    own = _subject(rows=rows, **beside)
+    about = f"{about} {more}".strip()
+    own = an_object(rows=rows, **beside)
     return _get(summary, about, REPORT_PARAMETERS, [_named("Frame"), _named("Report"), own])
 
 
 def _slices() -> Json:
-    slice_ = _subject(**(dict.fromkeys(COLUMNS, _TEXT_OR_NULL) | {"flags": _WORDS}))
-    own = _subject(slices={"type": "array", "items": slice_}, next_cursor=_TEXT_OR_NULL)
+    slice_ = an_object(**(dict.fromkeys(COLUMNS, TEXT_OR_NULL) | {"flags": WORDS}))
+    own = an_object(slices={"type": "array", "items": slice_}, next_cursor=TEXT_OR_NULL)
     about = "Ordered by window, cluster, node, device and holder. The Link header leads to the next page."
     return _get("The slices themselves", about, SLICE_PARAMETERS, [_named("Frame"), own])
 
@@ -268,7 +227,7 @@ _PROBLEM: Json = {"application/json": {"schema": {"$ref": "#/components/schemas/
 def _get(summary: str, about: str, parameters: tuple[str, ...], body: list[Json]) -> Json:
     content = {
         "application/json": {"schema": {"allOf": body}},
-        "text/csv": {"schema": _TEXT},
+        "text/csv": {"schema": TEXT},
     }
     problem = _PROBLEM
     return {

@@ -62,9 +62,11 @@ async def models(request: web.Request) -> web.Response:
 async def idle(request: web.Request) -> web.Response:
     """Which GPUs can be stopped now."""
     desk, settled, around = await _open(request)
-    found, shares = await asyncio.gather(desk.idle(settled), desk.shares(settled))
+    (found, shadows), shares = await asyncio.gather(
+        asyncio.gather(desk.idle(settled), desk.shadow(settled)), desk.shares(settled)
+    )
     around = await _with_record(desk, settled, around, found.report.total.group.first_ns)
-    return _html(idle_page(found, scale_of(shares), around))
+    return _html(idle_page(found, shadows, scale_of(shares), around))
 
 
 @ROUTES.get("/static/{version}/{name}")

@@ -6,7 +6,14 @@ from aiohttp import web
 from gpucost.window import to_rfc3339
 
 from gpucost_aggregator.api.as_csv import report_csv
-from gpucost_aggregator.api.as_fields import Fields, Subject, idle_fields, model_fields, namespace_fields
+from gpucost_aggregator.api.as_fields import (
+    Fields,
+    Subject,
+    idle_fields,
+    model_fields,
+    namespace_fields,
+    shadow_fields,
+)
 from gpucost_aggregator.api.as_json import cannot_tell_body, report_body
 from gpucost_aggregator.api.ask import REPORT_PARAMETERS, query_of, read_ask
 from gpucost_aggregator.api.desk import Settled
@@ -14,14 +21,25 @@ from gpucost_aggregator.api.keys import DESK
 from gpucost_aggregator.api.problems import json_response
 from gpucost_aggregator.reports.idle import Idle
 from gpucost_aggregator.reports.report import Report
+from gpucost_aggregator.reports.shadow import Shadow
 
 NAMESPACE_COLUMNS = ("cluster", "namespace")
 MODEL_COLUMNS = ("model", "model_sources", "stacks", "clusters", "namespaces", "pods")
+_DEVICE = ("cluster", "node", "gpu_uuid", "gi", "ci", "profile", "placement", "device_name")
+_HOLDER = ("holder_kind", "namespace", "pod", "pod_uid", "container")
 IDLE_COLUMNS = (
-    *("cluster", "node", "gpu_uuid", "gi", "ci", "profile", "placement", "holder_kind"),
-    *("namespace", "pod", "pod_uid", "container", "gpu_model", "model", "owner_kind", "owner_name"),
+    *_DEVICE,
+    "can_be_held",
+    *_HOLDER,
+    *("gpu_model", "model", "owner_kind", "owner_name"),
     *("idle_since", "idle_since_or_earlier", "idle_now", "never_used", "idle_ignored"),
     "pace_nanodollars_per_hour",
+)
+SHADOW_COLUMNS = (
+    *_DEVICE,
+    *_HOLDER,
+    *("gpu_model", "owner_kind", "owner_name", "first_use", "last_use"),
+    *("holders", "holders_in_all", "holders_unknown"),
 )
 
 ROUTES = web.RouteTableDef()
@@ -52,6 +70,13 @@ async def idle(request: web.Request) -> web.Response:
     return _face(settled, found.report, _idle_fields, IDLE_COLUMNS, {"cannot_tell": cannot_tell})
 
 
+@ROUTES.get("/api/v1/reports/shadow")
+async def shadow(request: web.Request) -> web.Response:
+    """Who used GPUs that nobody gave to them."""
+    settled = await _settle(request)
+    return _face(settled, await request.app[DESK].shadow(settled), _shadow_fields, SHADOW_COLUMNS)
+
+
 async def _settle(request: web.Request) -> Settled:
     ask = read_ask(query_of(request), request.headers.get("Accept", ""), REPORT_PARAMETERS)
     return await request.app[DESK].settle(ask)
@@ -73,3 +98,7 @@ def _face(
 
 def _idle_fields(subject: Idle) -> Fields:
     return idle_fields(subject, to_rfc3339)
+
+
+def _shadow_fields(subject: Shadow) -> Fields:
+    return shadow_fields(subject, to_rfc3339)

@@ -4,69 +4,22 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from gpucost.facts import GpuFacts, WorkloadFacts
 from gpucost.identity import HolderKind
 from gpucost.units import NS_PER_HOUR
 from gpucost.window import Interval
 
+from gpucost_aggregator.reports.holding import HOLDING, Gpus, Holding, Workloads, facts_of, gpu_model
 from gpucost_aggregator.reports.line import PRICE_DIMENSIONS, Group, group_of, join_groups
 from gpucost_aggregator.reports.model_names import ModelName, model_name, owner
-from gpucost_aggregator.reports.models import Workloads
+from gpucost_aggregator.reports.reasons import UNMEASURED
 from gpucost_aggregator.reports.report import OF_KIND, Question, Remainder, Report, close
-from gpucost_aggregator.store.rows import Dimension, QuarantineTotals, Sums, Total
+from gpucost_aggregator.store.rows import QuarantineTotals, Sums, Total
 
-BY = (
-    Dimension.CLUSTER,
-    Dimension.NODE,
-    Dimension.GPU_UUID,
-    Dimension.GI,
-    Dimension.CI,
-    Dimension.PROFILE,
-    Dimension.PLACEMENT,
-    Dimension.HOLDER_KIND,
-    Dimension.REASON,
-    Dimension.NAMESPACE,
-    Dimension.POD,
-    Dimension.POD_UID,
-    Dimension.CONTAINER,
-    *PRICE_DIMENSIONS,
-)
+BY = (*HOLDING, *PRICE_DIMENSIONS)
 """What the totals of this report are grouped by."""
 
 IGNORE = "gpucost.dev/idle-ignore"
 """Annotation of a pod that may be idle; it is shown, and marked."""
-
-Gpus = Mapping[tuple[str, str], GpuFacts]
-"""Facts by (cluster, GPU UUID)."""
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Holding:
-    """A holder on a device of a node, as texts in the order of ``BY``; empty does not apply."""
-
-    cluster: str
-    node: str
-    gpu_uuid: str
-    gi: str
-    ci: str
-    profile: str
-    placement: str
-    holder_kind: str
-    reason: str
-    namespace: str
-    pod: str
-    pod_uid: str
-    container: str
-
-    @property
-    def is_held(self) -> bool:
-        """Whether a container has it."""
-        return self.holder_kind == HolderKind.CONTAINER.value
-
-    @property
-    def gpu(self) -> tuple[str, str]:
-        """The board that it is, or is a part of."""
-        return self.cluster, self.gpu_uuid
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +65,9 @@ class Fleet:
     How many GPUs there were in the latest complete window, and how many of them were what.
 
     A GPU counts once: *active* if anything of it was used, else *unknown* if some holder's use is, else *idle*
-    if it is held, else *unobserved* if nobody can say who holds it; else it is free.
-    *allocated* are those that a container holds. *pace_nanodollars_per_hour* is what all of it costs an hour.
+    if it is held, else *unobserved* if nobody can say who holds it; else it is *free*.
+    *allocated* are those of which a container holds something; *taken* are used though nobody does.
+    *pace_nanodollars_per_hour* is what all of it costs an hour.
     """
 
     gpus: int = 0
@@ -123,6 +77,8 @@ class Fleet:
     unknown: int = 0
     idle: int = 0
     unobserved: int = 0
+    free: int = 0
+    taken: int = 0
     pace_nanodollars_per_hour: int = 0
 
 
@@ -188,7 +144,7 @@ def _by_idle_cost(row: tuple[Idle, Group]) -> tuple[int, int, Holding]:
 
 
 def _idle(question: Question, seen: Seen, holding: Holding, group: Group, latest: Sums) -> Idle:
-    facts = _facts(seen.workloads, holding)
+    facts = facts_of(seen.workloads, holding)
     kind, name = owner(facts) if facts else ("", "")
     since, or_earlier = _since(group, question.period.answered.start_ns)
     return Idle(
@@ -198,7 +154,7 @@ def _idle(question: Question, seen: Seen, holding: Holding, group: Group, latest
         now=latest.idle_ns > 0 and not _may_be_busy(latest),
         never_used=group.last_used_ns is None,
         pace_nanodollars_per_hour=_an_hour(latest.cost_idle_nanodollars, seen.latest_window),
-        gpu_model=_gpu_model(seen.gpus, holding),
+        gpu_model=gpu_model(seen.gpus, holding),
         model=model_name(facts) if holding.is_held else None,
         owner_kind=kind,
         owner_name=name,
@@ -212,7 +168,7 @@ def _may_be_busy(sums: Sums) -> bool:
 
 
 def _owner(workloads: Workloads, holding: Holding) -> tuple[str, str, str, str]:
-    facts = _facts(workloads, holding)
+    facts = facts_of(workloads, holding)
     kind, name = owner(facts) if facts else ("", holding.pod)
     return holding.cluster, holding.namespace, kind, name
 
@@ -229,15 +185,6 @@ def _since(group: Group, start_ns: int) -> tuple[int | None, bool]:
     return None, False
 
 
-def _facts(workloads: Workloads, holding: Holding) -> WorkloadFacts | None:
-    return workloads.get((holding.cluster, holding.namespace, holding.pod, holding.pod_uid))
-
-
-def _gpu_model(gpus: Gpus, holding: Holding) -> str:
-    facts = gpus.get(holding.gpu)
-    return facts.model if facts else ""
-
-
 def _cannot_tell(groups: Mapping[Holding, Group], gpus: Gpus) -> tuple[CannotTell, ...]:
     found = []
     for holding, group in groups.items():
@@ -245,16 +192,19 @@ def _cannot_tell(groups: Mapping[Holding, Group], gpus: Gpus) -> tuple[CannotTel
         if holding.holder_kind == HolderKind.UNOBSERVED.value:
             why, unknown_ns, nanodollars = holding.reason, sums.charged_ns, sums.cost_nanodollars
         else:
-            why, unknown_ns = "unmeasured", sums.unmeasured_ns
+            why, unknown_ns = UNMEASURED, sums.unmeasured_ns
             nanodollars = sums.cost_unmeasured_nanodollars
         if unknown_ns:
-            found.append(CannotTell(holding, why, unknown_ns, nanodollars, _gpu_model(gpus, holding)))
+            found.append(CannotTell(holding, why, unknown_ns, nanodollars, gpu_model(gpus, holding)))
     return tuple(sorted(found, key=lambda row: (-row.unknown_nanodollars, -row.unknown_ns, row.holding)))
 
 
 def _fleet(latest: Mapping[Holding, Group], window: Interval) -> Fleet:
     gpus = {holding.gpu for holding in latest}
-    allocated = {holding.gpu for holding in latest if holding.is_held}
+    # Who uses a GPU that nobody gave to it holds nothing.
+    allocated = {
+        holding.gpu for holding, group in latest.items() if holding.is_held and group.sums.reserved_ns
+    }
     active = {holding.gpu for holding, group in latest.items() if group.sums.used_ns}
     unread = {
         holding.gpu for holding, group in latest.items() if holding.is_held and group.sums.unmeasured_ns
@@ -270,6 +220,8 @@ def _fleet(latest: Mapping[Holding, Group], window: Interval) -> Fleet:
         unknown=len(unread - active),
         idle=len(allocated - unread - active),
         unobserved=len(unobserved - active),
+        free=len(gpus - active - allocated - unread - unobserved),
+        taken=len(active - allocated - unobserved),
         pace_nanodollars_per_hour=_an_hour(
             sum(group.sums.cost_nanodollars for group in latest.values()), window
         ),

@@ -1,11 +1,10 @@
 """What each model cost, over all clusters."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gpucost.facts import WorkloadFacts
-
+from gpucost_aggregator.reports.holding import Workloads
 from gpucost_aggregator.reports.line import PRICE_DIMENSIONS, group_of
 from gpucost_aggregator.reports.model_names import ModelName, model_name
 from gpucost_aggregator.reports.report import OF_KIND, Question, Remainder, Report, by_cost, close
@@ -20,9 +19,6 @@ BY = (
     *PRICE_DIMENSIONS,
 )
 """What the totals of this report are grouped by."""
-
-Workloads = Mapping[tuple[str, str, str, str], WorkloadFacts]
-"""Facts by (cluster, namespace, pod, pod UID)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,13 +16,14 @@ Subject = TypeVar("Subject")
 
 
 class Remainder(StrEnum):
-    """What belongs to no row. The last three occur only where a report leaves rows out."""
+    """What belongs to no row. The last four occur only where a report leaves rows out."""
 
     UNALLOCATED = "unallocated"
     UNOBSERVED = "unobserved"
     UNATTRIBUTED = "unattributed"
     HOST = "host"
     NOT_IDLE = "not_idle"
+    GIVEN = "given"
     NOT_SHOWN = "not_shown"
 
 

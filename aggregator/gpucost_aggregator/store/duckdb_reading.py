@@ -10,6 +10,7 @@ from gpucost.identity import NodeId
 
 from gpucost_aggregator.store.paging import ORDER, Place
 from gpucost_aggregator.store.rows import (
+    SHADOW,
     Dimension,
     NodeProgress,
     QuarantineTotals,
@@ -26,6 +27,9 @@ MAX_REASONS = 20
 """Reasons of the quarantine that are told one by one; they quote numbers, so there may be very many."""
 
 _NUMBERS = frozenset({Dimension.GI, Dimension.CI, Dimension.PLACEMENT})
+_SHADOW = (
+    f"CASE WHEN reserved_ns = 0 AND contains(' ' || flags || ' ', ' {SHADOW} ') THEN '{SHADOW}' ELSE '' END"
+)
 _SUMS = (
     *("reserved_ns", "used_ns", "idle_ns", "unmeasured_ns", "cost_used_nanodollars"),
     *("cost_idle_nanodollars", "cost_unmeasured_nanodollars", "cost_reserved_nanodollars"),
@@ -190,5 +194,7 @@ def _one_of(column: str, allowed: Sequence[str]) -> str:
 
 
 def _key(dimension: Dimension) -> str:
+    if dimension is Dimension.SHADOW:
+        return _SHADOW
     column = Dimension(dimension).value
     return f"coalesce({column}::VARCHAR, '')" if dimension in _NUMBERS else column

@@ -81,8 +81,18 @@ class StoreIdentity:
     generation: int
 
 
+SHADOW = "shadow"
+"""The flag of who uses a device that nobody gave to it or to its pod, and what ``Dimension.SHADOW`` calls it."""
+
+
 class Dimension(StrEnum):
-    """What totals can be grouped by; each is a column of the slice."""
+    """
+    What totals can be grouped by; each is a column of the slice, but for the last.
+
+    SHADOW is ``shadow`` for slices that carry this flag and reserved nothing, else empty: all that such a slice
+    costs is use. In a window in which its holder was given the device too, its parts can not be told apart,
+    and it counts as given. So a group never mixes the two, whatever its holder was at other times.
+    """
 
     CLUSTER = "cluster"
     NODE = "node"
@@ -101,6 +111,7 @@ class Dimension(StrEnum):
     PRICE_SOURCE = "price_source"
     PRICE_DATE = "price_date"
     METHOD = "method"
+    SHADOW = "shadow"
 
 
 @dataclass(frozen=True, slots=True)

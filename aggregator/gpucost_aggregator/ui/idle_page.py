@@ -7,12 +7,16 @@ from dataclasses import dataclass
 
 from gpucost import format as fmt
 
-from gpucost_aggregator.reports.idle import CannotTell, Holding, Idle, IdleReport
-from gpucost_aggregator.reports.report import Row
+from gpucost_aggregator.reports.idle import CannotTell, Idle, IdleReport
+from gpucost_aggregator.reports.reasons import words_of
+from gpucost_aggregator.reports.report import Report, Row
+from gpucost_aggregator.reports.shadow import Shadow
 from gpucost_aggregator.ui.absence import Absence, absence
+from gpucost_aggregator.ui.devices import count_devices, kinds_of_devices, place_of
 from gpucost_aggregator.ui.figures import Scale
 from gpucost_aggregator.ui.pages import render
 from gpucost_aggregator.ui.sentences import over_time
+from gpucost_aggregator.ui.shadow_table import ShadowTable, shadow_table
 from gpucost_aggregator.ui.shell import shell
 from gpucost_aggregator.ui.surroundings import Surroundings
 
@@ -21,14 +25,9 @@ MOST_TO_ACT_ON = 30
 MOST_ROWS = 20
 """Of the other tables. A page stays readable; the exports have all."""
 
-_REASONS = {
-    "unmeasured": "held, but its activity could not be read",
-    "kubelet_away": "the kubelet did not answer, so nobody knows who held it",
-    "node_starting": "before the agent's first look",
-    "unmapped": "an id of the scheduler belongs to no known GPU",
-    "spool_full": "the agent's spool was full",
-    "gpu_lost": "the GPU fell off the bus",
-}
+
+NO_INSTANCE = "No instance"
+"""The state of a rest in MIG mode: it is paid for, and nothing can run there until the GPU is cut otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +60,15 @@ class IdlePage:
     free: tuple[IdleRow, ...]
     partly: tuple[IdleRow, ...]
     unknown: tuple[tuple[str, str, str, str], ...]
+    shadow: ShadowTable | None
     beyond: Mapping[str, str]
     unit: str
     exports: tuple[tuple[str, str], ...]
     empty: Absence | None
 
 
-def idle_page(found: IdleReport, scale: Scale, around: Surroundings) -> str:
-    """The page of *found*, with amounts in *scale*, which is that of the whole range."""
+def idle_page(found: IdleReport, shadows: Report[Shadow], scale: Scale, around: Surroundings) -> str:
+    """The page of *found* and of *shadows*, with amounts in *scale*, which is that of the whole range."""
     act, quiet, partly, free = idle_rows(found, scale, around)
     nothing = absence(around, found.report.total.group.first_ns, "Which GPUs are idle?")
     view = IdlePage(
@@ -90,6 +90,7 @@ def idle_page(found: IdleReport, scale: Scale, around: Surroundings) -> str:
             )
             if len(rows) > most
         },
+        shadow=shadow_table(shadows, scale, around),
         unit=scale.unit,
         exports=(("CSV", around.export("idle", "csv")), ("JSON", around.export("idle", "json"))),
         empty=nothing,
@@ -133,9 +134,9 @@ def _to_act_on(subject: Idle) -> bool:
 def _headline(found: IdleReport, act: Rows, scale: Scale) -> str:
     if not act:
         return "Nothing that is held is idle now."
-    boards = {row.subject.holding.gpu for row in found.report.rows if _to_act_on(row.subject)}
+    what = count_devices(row.subject.holding for row in found.report.rows if _to_act_on(row.subject))
     who = fmt.count(len(act), "workload holds", "workloads hold")
-    said = f"{who} {fmt.count(len(boards), 'GPU')} and {'does' if len(act) == 1 else 'do'} nothing."
+    said = f"{who} {what} and {'does' if len(act) == 1 else 'do'} nothing."
     if not scale.in_money:
         return said
     pace = fmt.money_sentence(waste_pace(found) * HOURS_PER_MONTH)
@@ -150,20 +151,22 @@ def _lede(found: IdleReport, scale: Scale, around: Surroundings) -> str:
     spent = sum(row.line.sums.cost_idle_nanodollars for row in held)
     when = over_time(around, found.report.total.group.first_ns)
     cost = f" Idle holders cost {fmt.money_sentence(spent)} {when}." if scale.in_money else ""
-    free = fleet.gpus - fleet.allocated - fleet.unobserved
+    taken = f"; {fleet.taken:,} in use, though nobody holds {'it' if fleet.taken == 1 else 'them'}"
     return (
         f"Of {fmt.count(fleet.gpus, 'GPU')}, {fmt.count(fleet.allocated, 'is', 'are')} held,"
-        f" {fleet.idle:,} of these without any use; {fmt.count(max(free, 0), 'is', 'are')} free.{cost}"
+        f" {fleet.idle:,} of these without any use; {fmt.count(fleet.free, 'is', 'are')} free"
+        f"{taken if fleet.taken else ''}.{cost}"
         " Time that nobody watched is never called idle."
     )
 
 
 def _held(rows: Sequence[Row[Idle]], scale: Scale, around: Surroundings) -> IdleRow:
     subject, holding = rows[0].subject, rows[0].subject.holding
-    boards = {row.subject.holding.gpu for row in rows}
-    model = fmt.gpu_model(subject.gpu_model) or "GPU"
     since = [row.subject.since_ns for row in rows if row.subject.since_ns is not None]
-    place = [holding.namespace, f"{len(boards)} × {model}"]
+    place = [
+        holding.namespace,
+        kinds_of_devices((row.subject.holding, row.subject.gpu_model) for row in rows),
+    ]
     if len(around.clusters) > 1:
         place.append(holding.cluster)
     never = all(row.subject.never_used for row in rows)
@@ -177,7 +180,7 @@ def _held(rows: Sequence[Row[Idle]], scale: Scale, around: Surroundings) -> Idle
         cost=_cost(rows, scale),
         since=_since(min(since, default=None), around),
         pace=_pace_text(rows, scale),
-        gpus=fmt.count(len(boards), "GPU"),
+        gpus=count_devices(row.subject.holding for row in rows),
         why=_why(rows, scale),
         owner=subject.owner_name or holding.pod,
         owner_kind=subject.owner_kind
@@ -188,13 +191,13 @@ def _held(rows: Sequence[Row[Idle]], scale: Scale, around: Surroundings) -> Idle
 
 def _free(row: Row[Idle], scale: Scale, around: Surroundings) -> IdleRow:
     subject, holding = row.subject, row.subject.holding
-    part = holding.profile or ""
-    model = fmt.gpu_model(subject.gpu_model) or "GPU"
+    name, detail = place_of(holding, subject.gpu_model)
+    state = "Free now" if subject.now else "Was free"
     return IdleRow(
-        name=f"{holding.node} · {model}{f' {part}' if part else ''}",
-        detail=f"{holding.cluster} · {holding.gpu_uuid}",
+        name=name,
+        detail=detail,
         mark="free",
-        state="Free now" if subject.now else "Was free",
+        state=state if holding.can_be_held else NO_INSTANCE,
         lasting=_lasting(subject.since_ns, subject.since_or_earlier, around) if subject.now else "",
         cost=_cost([row], scale),
         since=_since(subject.since_ns, around),
@@ -271,18 +274,10 @@ def _command(subject: Idle) -> str:
 
 def _unknown(row: CannotTell, scale: Scale, around: Surroundings) -> tuple[str, str, str, str]:
     holding = row.holding
-    name = holding.pod if holding.is_held else f"{holding.node} · {_board(row)}"
-    place = holding.namespace if holding.is_held else holding.cluster
-    if holding.is_held and len(around.clusters) > 1:
-        place = f"{place} · {holding.cluster}"
-    reason = _REASONS.get(row.reason, row.reason.replace("_", " "))
+    name, place = place_of(holding, row.gpu_model)
+    if holding.is_held:
+        name, place = holding.pod, f"{holding.namespace} · {holding.device_name}"
+        if len(around.clusters) > 1:
+            place = f"{place} · {holding.cluster}"
     amount = scale.money(row.unknown_nanodollars) if scale.in_money else scale.hours(row.unknown_ns)
-    return name, place, reason, amount
-
-
-def _board(row: CannotTell) -> str:
-    return fmt.gpu_model(row.gpu_model) or _short(row.holding)
-
-
-def _short(holding: Holding) -> str:
-    return holding.gpu_uuid[:12]
+    return name, place, words_of(row.reason), amount

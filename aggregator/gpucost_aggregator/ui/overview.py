@@ -99,7 +99,7 @@ def overview_page(found: Findings, around: Surroundings) -> str:
         headline=nothing.sentence if nothing else spend_sentence(shares, scale, over_time(around, first_ns)),
         lede=_lede(found, act, scale),
         bar=ledger_bar(scale.main(shares), scale, of_some=bool(around.picked_namespaces)),
-        figures=_figures(found, scale),
+        figures=_figures(found, len(act), scale),
         chart=spend_chart(found.spend, scale, around.zone),
         models=replace(models, closing=models.closing[:1]),
         namespaces=replace(namespaces, closing=namespaces.closing[:1]),
@@ -135,7 +135,7 @@ def _unit(scale: Scale) -> str:
     return "" if scale.in_money else " GPU-hours"
 
 
-def _figures(found: Findings, scale: Scale) -> tuple[Figure, ...]:
+def _figures(found: Findings, workloads: int, scale: Scale) -> tuple[Figure, ...]:
     fleet = found.idle.fleet
     if not scale.in_money:
         return _figures_in_time(found, scale)
@@ -151,7 +151,7 @@ def _figures(found: Findings, scale: Scale) -> tuple[Figure, ...]:
         "Held and idle now",
         fmt.money(waste, fmt.money_decimals(waste) if waste else 0),
         "a month",
-        f"{fmt.count(fleet.idle, 'GPU')} without any use",
+        f"{fmt.count(workloads, 'workload')} without any use",
     )
     spent = tuple(
         Figure(
@@ -184,10 +184,9 @@ def _figures_in_time(found: Findings, scale: Scale) -> tuple[Figure, ...]:
 def _funnel(fleet: Fleet) -> tuple[Step, ...]:
     if not fleet.gpus:
         return ()
-    free = fleet.gpus - fleet.active - fleet.unknown - fleet.idle - fleet.unobserved
     used, unknown, idle = ("used", fleet.active), ("unknown", fleet.unknown), ("idle", fleet.idle)
     steps = (
-        ("In the fleet", (used, unknown, idle, ("free", free), ("unobs", fleet.unobserved))),
+        ("In the fleet", (used, unknown, idle, ("free", fleet.free), ("unobs", fleet.unobserved))),
         ("Held or used", (used, unknown, idle)),
         ("With any use", (used,)),
     )

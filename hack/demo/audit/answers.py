@@ -13,7 +13,7 @@ from typing import Any
 
 from demo.audit.scenario import NS, Who
 
-REPORTS = ("namespaces", "models", "idle")
+REPORTS = ("namespaces", "models", "idle", "shadow")
 _PAGE = 2_000
 _PATIENCE_S = 10
 

@@ -13,7 +13,7 @@ from contracts.sample_fleet import fill
 
 END = from_rfc3339("2026-11-21T08:00:00Z")
 WINDOW = 10 * NS_PER_SECOND
-REPORTS = ("namespaces", "models", "idle")
+REPORTS = ("namespaces", "models", "idle", "shadow")
 SUMS = ("reserved_ns", "used_ns", "idle_ns", "unmeasured_ns", "charged_ns", "cost_nanodollars")
 
 

@@ -10,6 +10,7 @@ from gpucost.units import NS_PER_HOUR
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts import sliced_fleet
 from contracts.ledger_rows import GPU, MINUTE_NS, NODE, POD, START_NS, a_free_slice, a_slice
 from gpucost_aggregator.ingest.checks import FUTURE_NS, check_slices
 
@@ -96,3 +97,13 @@ def test_instances_close_over_their_gpu() -> None:
     )
     assert not check_slices(rows, NODE, MINUTE_NS, NOW_NS).breaches
     assert check_slices(rows[:1], NODE, MINUTE_NS, NOW_NS).breaches == {"gpu_time": 1}
+
+
+def test_a_node_of_parts_shares_and_shadows_keeps_the_laws() -> None:
+    for window in range(12):
+        at_ns = START_NS + window * MINUTE_NS
+        rows = sliced_fleet.window_of_fleet(at_ns, window, 12, MINUTE_NS)
+        checked = check_slices(rows, sliced_fleet.NODE, MINUTE_NS, at_ns + MINUTE_NS)
+        assert checked.good == rows
+        assert not checked.breaches
+        assert check_slices(rows[1:], sliced_fleet.NODE, MINUTE_NS, at_ns + MINUTE_NS).breaches

@@ -11,6 +11,7 @@ from gpucost.facts import GpuFacts, WorkloadFacts
 from gpucost.identity import NodeId
 from gpucost.v1 import stream_pb2
 
+from contracts import sliced_fleet
 from contracts.agent_peer import a_hello, a_message, a_peer
 from contracts.ledger_rows import (
     AGENT,
@@ -53,6 +54,22 @@ def test_a_batch_is_acknowledged_once_it_is_durable(play: Callable[..., None]) -
             assert len(served.store.workloads(EVERYTHING)) == len(served.store.gpus()) == 1
             (progress,) = served.store.progress()
             assert (progress.closed_through_ns, progress.last_heard_ns) == (START_NS + MINUTE_NS, NOW_NS)
+
+    play(scene)
+
+
+def test_parts_of_gpus_and_their_activity_arrive_as_they_were(play: Callable[..., None]) -> None:
+    agent = AgentId(sliced_fleet.NODE, "epoch-1")
+    rows = sliced_fleet.window_of_fleet(START_NS, 0, 12, MINUTE_NS)
+
+    async def scene(served: Served) -> None:
+        async with a_peer(served.address) as peer:
+            await peer.greet(a_hello(agent))
+            await peer.say(batch=a_message(1, *rows))
+            assert await peer.acknowledged(1) == []
+        assert set(served.store.rows.values()) == set(rows)
+        worker = next(row for row in served.store.rows.values() if row.evidence.method == "gpm")
+        assert (worker.measures, worker.weight) == (sliced_fleet.MEASURES, (1, 2))
 
     play(scene)
 

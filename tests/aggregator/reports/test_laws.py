@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from gpucost_aggregator.reports import idle as idle_report
 from gpucost_aggregator.reports import models as models_report
 from gpucost_aggregator.reports import namespaces as namespaces_report
+from gpucost_aggregator.reports import shadow as shadow_report
 from gpucost_aggregator.reports.basis import MEASURED, RESERVED, bill, parse_basis
 from gpucost_aggregator.reports.five_parts import shares_of_report, shares_of_totals
 from gpucost_aggregator.reports.line import add_sums
 from gpucost_aggregator.reports.period import Period
-from gpucost_aggregator.reports.report import Question, Report, Subject
+from gpucost_aggregator.reports.report import Question, Remainder, Report, Subject
 from gpucost_aggregator.store.rows import Dimension, QuarantineTotals, Sums, Total
 
 STRETCH = Interval(0, 1_000)
@@ -28,8 +29,11 @@ words = st.sampled_from(["", "a", "b", "c"])
 kinds = st.sampled_from([kind.value for kind in HolderKind])
 
 
+_SPECIAL = {Dimension.HOLDER_KIND: kinds, Dimension.SHADOW: st.sampled_from(["", "shadow"])}
+
+
 def totals_by(by: tuple[Dimension, ...]) -> st.SearchStrategy[list[Total]]:
-    texts = [kinds if dimension is Dimension.HOLDER_KIND else words for dimension in by]
+    texts = [_SPECIAL.get(dimension, words) for dimension in by]
     times = st.integers(0, 1_000)
     row = st.builds(Total, st.tuples(*texts), sums, times, times, st.none() | times)
     return st.lists(row, max_size=12, unique_by=lambda total: total.key)
@@ -73,6 +77,17 @@ def test_idle_closes_and_never_calls_the_unwatched_idle(question: Question, tota
     assert all(row.subject.holding.holder_kind in allowed for row in found.report.rows)
     assert all(row.line.sums.idle_ns for row in found.report.rows)
     assert all(row.line.sums.unmeasured_ns == 0 for row in found.report.rows if row.subject.now)
+
+
+@given(asked, totals_by(shadow_report.BY))
+def test_shadow_closes_and_never_mixes_with_what_was_given(question: Question, totals: list[Total]) -> None:
+    report = shadow_report.shadow(question, shadow_report.Seen(totals, totals), NOBODY)
+    assert_closes(report, totals)
+    assert report.remainders[Remainder.HOST].sums == Sums()
+    place = shadow_report.BY.index(Dimension.SHADOW)
+    taken = [t for t in totals if t.key[place] or t.key[7] == HolderKind.HOST.value]
+    if report.rows_in_all == len(report.rows):
+        assert add_sums(row.line.sums for row in report.rows) == add_sums(t.sums for t in taken)
 
 
 @given(asked, totals_by(namespaces_report.BY))

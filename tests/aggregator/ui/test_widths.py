@@ -9,9 +9,9 @@ import pytest
 from gpucost.units import NS_PER_SECOND
 from gpucost.window import from_rfc3339
 
+from contracts import sample_fleet, sliced_fleet
 from contracts.asking import Web
 from contracts.memory_store import MemoryStore
-from contracts.sample_fleet import fill
 from gpucost_aggregator.ui.pages import static_file, static_link
 
 END = from_rfc3339("2026-11-21T08:00:00Z")
@@ -46,8 +46,10 @@ def drawn(html: str, width: int, folder: Path) -> str:
 @pytest.mark.parametrize("width", [900, 1100, 1101, 1280, 1366, 1440, 1441])
 def test_no_table_of_idle_gpus_is_cut_off(width: int, tmp_path: Path) -> None:
     store = MemoryStore()
-    fill(store, END - 120 * NS_PER_SECOND, 12, 10 * NS_PER_SECOND)
+    for fleet in (sample_fleet, sliced_fleet):
+        fleet.fill(store, END - 120 * NS_PER_SECOND, 12, 10 * NS_PER_SECOND)
     html = Web(store, END + 15 * NS_PER_SECOND).get("/idle").text
     found = drawn(html, width, tmp_path)
     assert "What you can do" in found
+    assert "Used without being given" in found
     assert re.findall(r'aria-label="([^"]*), scrolls sideways"', found) == []
