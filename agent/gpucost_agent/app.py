@@ -9,6 +9,8 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import NoReturn
 
 import grpc
@@ -331,7 +333,13 @@ def _ready(room: Room) -> tuple[bool, str]:
 
 
 def _start(name: str, target: Callable[..., None], *arguments: object) -> None:
-    threading.Thread(target=target, args=arguments, name=name, daemon=True).start()
+    def run() -> None:
+        # The kernel's name of the thread too, so that top and the like tell which one works.
+        with suppress(OSError):
+            Path("/proc/thread-self/comm").write_text(name, encoding="ascii")
+        target(*arguments)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
 
 
 def leave(exit_code: int) -> NoReturn:

@@ -66,7 +66,6 @@ class _Rows(Generic[Who]):
 
     start_ns: int
     end_ns: int
-    samples: int
     busy_ppm: Mapping[Who, int]
 
 
@@ -140,7 +139,7 @@ class Activity(Generic[Who]):
         rows = self._rows.setdefault(method, [])
         start_ns = max(window.since_ns, self._from_ns, rows[-1].end_ns if rows else self._from_ns)
         if window.until_ns > start_ns:
-            rows.append(_Rows(start_ns, window.until_ns, window.samples, dict(busy_ppm)))
+            rows.append(_Rows(start_ns, window.until_ns, dict(busy_ppm)))
 
     def _used(self, method: str, interval: Interval) -> tuple[int, Used[Who]]:
         """

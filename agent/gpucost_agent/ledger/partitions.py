@@ -47,10 +47,6 @@ class Partitions:
         """The last answer; None if there was none."""
         return self._runs[-1].partition if self._runs else None
 
-    def at(self, instant_ns: int) -> Partition | None:
-        """The partition at an instant; None if nobody saw it."""
-        return next((part for _, part in self.periods(Interval(instant_ns, instant_ns + 1))), None)
-
     def periods(self, interval: Interval) -> Iterator[tuple[Interval, Partition | None]]:
         """*interval* cut where the partition changes, oldest first; None where nobody saw any."""
         if not self._runs:

@@ -1,6 +1,6 @@
 """From what is known of one GPU to the stretches of its devices in one window."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import groupby
@@ -123,7 +123,7 @@ class Stretching:
             method=found.method,
             samples=found.samples,
             excess=reservation.excess,
-            shadows=_shadows(users, held),
+            shadows=_shadows(users, reservation),
             worker=reservation.alone if not users else users[0] if len(users) == 1 else None,
             efficiency=seen.efficiency,
         )
@@ -156,7 +156,11 @@ class Stretching:
         return over_parts(seen, instance, memory, held)[ci]
 
 
-def _shadows(users: list[Holder], held: Mapping[Holder, object]) -> frozenset[Holder]:
+def _shadows(users: list[Holder], reservation: Reservation) -> frozenset[Holder]:
+    """Containers that use what was given to others or to nobody; nobody is called so where it is not known to whom."""
+    if reservation.free.kind is HolderKind.UNOBSERVED:
+        return frozenset()
+    held = {holder for holder, _ in reservation.held}
     pods = {(holder.namespace, holder.pod) for holder in held}
     return frozenset(
         user

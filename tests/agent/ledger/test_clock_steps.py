@@ -93,6 +93,93 @@ def test_a_clock_that_drifts_makes_no_step() -> None:
     assert clock.again_ns(whole) == 0
 
 
+MS = 1_000_000
+
+
+def ticked(*ticks: tuple[int, int], from_ns: int = 0) -> ClockSteps:
+    """Ticks as (wall, monotonic) in milliseconds."""
+    clock = ClockSteps(from_ns)
+    for wall, monotonic in ticks:
+        clock.tick(Instant(wall * MS, monotonic * MS))
+    return clock
+
+
+def real_ms(clock: ClockSteps, start: int, end: int) -> list[tuple[int, int]]:
+    parts = clock.real(Interval(start * MS, end * MS))
+    return [(part.start_ns // MS, part.end_ns // MS) for part in parts]
+
+
+def again_ms(clock: ClockSteps, start: int, end: int) -> int:
+    return clock.again_ns(Interval(start * MS, end * MS)) // MS
+
+
+@pytest.mark.parametrize(("step", "is_one"), [(50, False), (51, True), (-50, False), (-51, True)])
+def test_a_step_is_more_than_fifty_milliseconds(step: int, is_one: bool) -> None:
+    clock = ticked((1_000, 0), (1_000 + step, 0))
+    assert (real_ms(clock, 0, 9_000) != [(0, 9_000)]) == (is_one and step > 0)
+    assert again_ms(clock, 0, 9_000) == (-step if is_one and step < 0 else 0)
+
+
+@pytest.mark.parametrize(("drift", "is_one"), [(150, False), (151, True)])
+def test_what_ntp_slews_is_no_step(drift: int, is_one: bool) -> None:
+    """A thousandth of a hundred seconds, and fifty milliseconds."""
+    clock = ticked((0, 0), (100_000 + drift, 100_000))
+    assert (real_ms(clock, 0, 200_000) != [(0, 200_000)]) == is_one
+
+
+def test_time_that_never_was_lies_before_the_tick_that_tells_of_it() -> None:
+    clock = ticked((1_000, 0), (2_000, 1_000), (33_000, 2_000), (34_000, 3_000), (45_000, 4_000))
+    assert real_ms(clock, 0, 50_000) == [(0, 3_000), (33_000, 35_000), (45_000, 50_000)]
+    assert real_ms(clock, 3_000, 33_000) == []
+    assert real_ms(clock, 10_000, 34_000) == [(33_000, 34_000)]
+    assert real_ms(clock, 0, 10_000) == [(0, 3_000)]
+    assert again_ms(clock, 0, 50_000) == 0
+
+
+def test_time_that_was_twice_belongs_to_where_the_clock_was_set_back() -> None:
+    """At 10 s it was set back by 4: the interval that holds that instant was so much longer."""
+    clock = ticked((9_000, 0), (6_000, 1_000))
+    assert again_ms(clock, 0, 60_000) == 4_000
+    assert again_ms(clock, 0, 10_000) == 4_000
+    assert again_ms(clock, 10_000, 60_000) == 0
+    assert again_ms(clock, 0, 9_999) == 0
+    assert real_ms(clock, 0, 60_000) == [(0, 60_000)]
+
+
+def test_a_clock_that_is_set_right_again_shows_no_time_that_never_was() -> None:
+    back = ((9_000, 0), (6_000, 1_000))
+    exactly = ticked(*back, (11_000, 2_000))
+    assert (real_ms(exactly, 0, 60_000), again_ms(exactly, 0, 60_000)) == ([(0, 60_000)], 0)
+    partly = ticked(*back, (8_000, 2_000))
+    assert (real_ms(partly, 0, 60_000), again_ms(partly, 0, 60_000)) == ([(0, 60_000)], 3_000)
+    further = ticked(*back, (17_000, 2_000))
+    assert (real_ms(further, 0, 60_000), again_ms(further, 0, 60_000)) == ([(0, 11_000), (17_000, 60_000)], 0)
+    twice = ticked(*back, (4_000, 2_000), (8_500, 3_000))
+    assert again_ms(twice, 0, 60_000) == 3_500, "set back by 4 and by 3, and on again by 3.5"
+
+
+def test_set_back_into_what_is_closed_the_open_window_grows_all_the_same() -> None:
+    clock = ticked((9_000, 0), (2_000, 1_000), from_ns=30_000 * MS)
+    assert clock.again_ns(Interval(30_000 * MS, 30_000 * MS + 1)) == 8_000 * MS
+    assert clock.again_ns(Interval(0, 30_000 * MS)) == 0
+
+
+def test_steps_of_closed_windows_are_forgotten_and_others_are_not() -> None:
+    clock = ticked((9_000, 0), (6_000, 1_000), (7_000, 2_000), (37_000, 3_000))
+    clock.forget_before(10_000 * MS - 1)
+    assert again_ms(clock, 0, 60_000) == 0, "it was set right again"
+    assert real_ms(clock, 0, 60_000) == [(0, 12_000), (37_000, 60_000)]
+    clock.forget_before(36_999 * MS)
+    assert real_ms(clock, 0, 60_000) == [(0, 12_000), (37_000, 60_000)]
+    clock.forget_before(37_000 * MS)
+    assert real_ms(clock, 0, 60_000) == [(0, 60_000)]
+    back = ticked((9_000, 0), (6_000, 1_000))
+    back.forget_before(9_999 * MS)
+    assert again_ms(back, 0, 60_000) == 4_000
+    back.forget_before(10_000 * MS)
+    assert again_ms(back, 0, 60_000) == 0
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.dictionaries(st.integers(1, 200), st.sampled_from((-40, -7, -1, 1, 7, 90, 1000)), max_size=5))
 def test_however_often_the_clock_is_set_the_time_that_was_is_charged(steps: dict[int, int]) -> None:

@@ -31,13 +31,11 @@ def told(partitions: Partitions, start: int, end: int) -> list[tuple[int, int, s
 def test_nobody_saw_anything() -> None:
     assert told(history(), 0, 10) == [(0, 10, "?")]
     assert history().latest is None
-    assert history().at(5) is None
 
 
 def test_the_first_answer_counts_back_to_the_first_look_and_on() -> None:
     partitions = history((50, ONE), from_ns=20)
     assert told(partitions, 0, 100) == [(0, 100, "one")]
-    assert partitions.at(99) == ONE
 
 
 def test_a_change_lies_in_the_middle_between_the_answers_around_it() -> None:
@@ -46,7 +44,6 @@ def test_a_change_lies_in_the_middle_between_the_answers_around_it() -> None:
     assert told(partitions, 15, 35) == [(15, 35, "one")]
     assert told(partitions, 14, 16) == [(14, 15, "whole"), (15, 16, "one")]
     assert partitions.latest == TWO
-    assert [partitions.at(instant) for instant in (14, 15, 34, 35)] == [WHOLE, ONE, ONE, TWO]
 
 
 def test_seeing_tells_from_when_on_it_holds_if_it_is_new() -> None:
