@@ -18,16 +18,22 @@ class Quoting:
     cluster: str
 
     def quote(self, room: Room, gpu_uuid: str, at_ns: int) -> Price:
-        """The price of a GPU for the window that begins at *at_ns*."""
-        return self.prices.quote(self.contexts(room)[gpu_uuid], gpu_uuid, at_ns)
+        """
+        The price of a GPU for the window that begins at *at_ns*.
+
+        A node's price is divided over the GPUs that were there when the window began.
+        """
+        gpu = next(gpu for gpu in room.books.gpus() if gpu.uuid == gpu_uuid)
+        return self.prices.quote(self._context(room, gpu, room.books.gpus(at_ns)), gpu_uuid, at_ns)
 
     def contexts(self, room: Room) -> Mapping[str, GpuContext]:
         """What the price of each GPU depends on, by UUID."""
-        latest = room.cluster_now()
         gpus = room.books.gpus()
-        return {
-            gpu.uuid: context_of(self.cluster, gpu, gpus, latest.node if latest else None) for gpu in gpus
-        }
+        return {gpu.uuid: self._context(room, gpu, gpus) for gpu in gpus}
+
+    def _context(self, room: Room, gpu: Gpu, gpus: tuple[Gpu, ...]) -> GpuContext:
+        latest = room.cluster_now()
+        return context_of(self.cluster, gpu, gpus, latest.node if latest else None)
 
 
 def context_of(cluster: str, gpu: Gpu, gpus: tuple[Gpu, ...], node: Node | None) -> GpuContext:

@@ -54,12 +54,8 @@ class Prices:
 
         The node's annotation comes first, then the first rule of the book that fits, then the catalogue.
         The price without an amount (UNKNOWN) where none of them knows.
-
-        Raises:
-            ValueError: *gpu_uuid* is not among the GPUs of *context*.
+        A GPU that is not among those of *context* came to its node in this window, and has no part of its price yet.
         """
-        if gpu_uuid not in context.gpu_uuids:
-            raise ValueError(f"{gpu_uuid} is none of the node's GPUs {context.gpu_uuids}")
         override = _override(context)
         if override is not None:
             return Price(_part(override, context, gpu_uuid), OVERRIDE)
@@ -109,4 +105,6 @@ def _override(context: GpuContext) -> int | None:
 def _part(node_nanodollars: int, context: GpuContext, gpu_uuid: str) -> int:
     """One GPU's part of its node's price, by largest remainder in the order of the UUIDs."""
     uuids = sorted(set(context.gpu_uuids))
+    if gpu_uuid not in uuids:
+        return 0
     return apportion(node_nanodollars, [1] * len(uuids))[uuids.index(gpu_uuid)]

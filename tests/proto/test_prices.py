@@ -116,9 +116,10 @@ def test_an_annotation_that_is_no_price_is_ignored_with_a_reason() -> None:
     assert override_trouble(node("a", "b", 1)) == ""
 
 
-def test_a_gpu_of_another_node_has_no_price_here() -> None:
-    with pytest.raises(ValueError, match="none of the node's GPUs"):
-        LIST_PRICES.quote(node("p5.48xlarge", "us-east-1", 2), "GPU-9", NOW)
+def test_a_gpu_that_came_in_this_window_has_no_part_of_its_nodes_price_yet() -> None:
+    context = node("p5.48xlarge", "us-east-1", 2)
+    come = LIST_PRICES.quote(context, "GPU-9", NOW)
+    assert (come.nanodollars_per_hour, come.source) == (0, quotes(LIST_PRICES, context)[0].source)
 
 
 @given(amount=st.integers(0, 10**15), uuids=st.sets(st.text(min_size=1, max_size=8), min_size=1, max_size=20))

@@ -163,9 +163,12 @@ class Books:
             closed.append(self._close(Interval(self.closed_through_ns, min(window.end_ns, now_ns))))
         return closed
 
-    def gpus(self) -> tuple[Gpu, ...]:
-        """Every GPU that was seen since this agent began."""
-        return tuple(book.gpu for book in self._books.values())
+    def gpus(self, by_ns: int | None = None) -> tuple[Gpu, ...]:
+        """Every GPU that was seen since this agent began, by an instant if one is given."""
+        by_ns = None if by_ns is None else max(by_ns, self.first_look_ns)
+        return tuple(
+            book.gpu for book in self._books.values() if by_ns is None or book.life_start_ns <= by_ns
+        )
 
     def partitions(self) -> dict[str, Partition]:
         """How each GPU was cut when it was last seen, by UUID."""

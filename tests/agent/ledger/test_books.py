@@ -337,3 +337,10 @@ def test_a_gpu_that_fell_off_the_bus_while_nobody_looked_leaves_no_hole() -> Non
         left = after.checkpoint()
         assert left.lives.keys() == {ONE, TWO}
         left = replace(left, closed_through_ns=START + MINUTE, held=books.checkpoint().held)
+
+
+def test_a_gpu_that_comes_later_is_none_of_those_of_the_windows_beginning() -> None:
+    books = new_books()
+    books.see_gpus((a_gpu(ONE), a_gpu(TWO)), START + 30 * SECOND)
+    assert [gpu.uuid for gpu in books.gpus(START)] == [ONE]
+    assert [gpu.uuid for gpu in books.gpus(START + MINUTE)] == [ONE, TWO]
