@@ -146,7 +146,10 @@ class MemoryDriver:
 
     def mig_devices(self) -> tuple[RawMig, ...]:
         self._begin("mig_devices")
-        return tuple(RawMig(gi, ci, handle) for (gi, ci), handle in self.cut.handles.items())
+        return tuple(
+            RawMig(gi, ci, handle, self.cut.parts[gi, ci].uuid if (gi, ci) in self.cut.parts else "")
+            for (gi, ci), handle in self.cut.handles.items()
+        )
 
     def compute_instance(self, gi: int, ci: int) -> RawCompute:
         self._begin("compute_instance")

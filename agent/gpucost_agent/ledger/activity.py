@@ -5,7 +5,7 @@ Nothing is assumed about time that no source covers: it was not watched.
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median_low
@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 from gpucost.units import NS_PER_MS
 from gpucost.window import Interval
 
+from gpucost_agent.ledger.borders import part_in
 from gpucost_agent.ledger.spans import NOT_KNOWN, Efficiency, Spans, Watched
 from gpucost_agent.readings import PPM, ActivitySource, ActivitySpan, ProcessWindow, RingSample
 
@@ -33,6 +34,11 @@ RING_PROCESS = "ring_process"
 ACCOUNTING = "accounting"
 
 Who = TypeVar("Who")
+TurnsOf = Callable[[Who], Sequence[Interval]]
+
+
+def _no_turns(_: object) -> Sequence[Interval]:
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +111,9 @@ class Activity(Generic[Who]):
         """Add use by process over *window* as the driver integrated it."""
         self._add_rows(ACCOUNTING, window, busy_ppm)
 
-    def seen(self, interval: Interval) -> Seen:
-        """What the best source says that watched *interval* about as long as any."""
-        found = {source: spans.watched(interval) for source, spans in self._sources.items()}
+    def seen(self, interval: Interval, held: Sequence[Interval] = ()) -> Seen:
+        """What the best source says that watched *interval* about as long as any; *held* is when somebody held it."""
+        found = {source: spans.watched(interval, held) for source, spans in self._sources.items()}
         longest = max((watched.watched_ns for watched in found.values()), default=0)
         for source in ActivitySource:
             watched = found.get(source)
@@ -119,18 +125,25 @@ class Activity(Generic[Who]):
                 return Seen(source.value, watched.watched_ns, watched.busy_ns, watched.samples, efficiency)
         return Seen()
 
-    def used(self, interval: Interval) -> Used[Who] | None:
-        """Use by process in *interval*; None where nobody says anything of it."""
-        found = [self._used(method, interval) for method in (ACCOUNTING, RING_PROCESS)]
+    def used(self, interval: Interval, turns: TurnsOf[Who] = _no_turns) -> Used[Who] | None:
+        """
+        Use by process in *interval*; None where nobody says anything of it.
+
+        *turns* tells when the holder of a process held the engine: rows across a border are of its turns.
+        """
+        found = [self._used(method, interval, turns) for method in (ACCOUNTING, RING_PROCESS)]
         longest = max(length for length, _ in found)
         return next((used for length, used in found if longest and 10 * length >= 9 * longest), None)
 
     def forget_before(self, instant_ns: int) -> None:
         """Drop what ended before *instant_ns*; no interval that begins earlier is asked for again."""
-        for spans in self._sources.values():
-            spans.forget_before(instant_ns)
         for method, rows in self._rows.items():
             self._rows[method] = [each for each in rows if each.end_ns > instant_ns] or rows[-1:]
+        # What a row says is a part of what the ring saw over all of its window.
+        needed = (each.start_ns for rows in self._rows.values() for each in rows if each.end_ns > instant_ns)
+        from_ns = min(needed, default=instant_ns)
+        for spans in self._sources.values():
+            spans.forget_before(min(from_ns, instant_ns))
 
     def _source(self, source: ActivitySource) -> Spans:
         return self._sources.setdefault(source, Spans(self._from_ns))
@@ -141,7 +154,7 @@ class Activity(Generic[Who]):
         if window.until_ns > start_ns:
             rows.append(_Rows(start_ns, window.until_ns, dict(busy_ppm)))
 
-    def _used(self, method: str, interval: Interval) -> tuple[int, Used[Who]]:
+    def _used(self, method: str, interval: Interval, turns: TurnsOf[Who]) -> tuple[int, Used[Who]]:
         """
         How long the rows of *method* watched *interval*, and what they say.
 
@@ -151,18 +164,20 @@ class Activity(Generic[Who]):
         hidden: dict[Who, int] = {}
         length = samples = 0
         for each in self._rows.get(method, ()):
-            part = Interval(each.start_ns, each.end_ns).cut(interval)
+            whole = Interval(each.start_ns, each.end_ns)
+            part = whole.cut(interval)
             if part is None:
                 continue
-            ring = self._on_ring(part)
-            length += ring.watched_ns
-            samples += ring.samples
+            on_ring = self._on_ring(part)
+            length += on_ring.watched_ns
+            samples += on_ring.samples
+            watched_ns = on_ring.watched_ns if part == whole else self._on_ring(whole).watched_ns
             for who, busy_ppm in each.busy_ppm.items():
-                used[who] = used.get(who, 0) + ring.watched_ns * busy_ppm
+                did_ns = watched_ns * busy_ppm // PPM
+                used[who] = used.get(who, 0) + part_in(did_ns, whole, interval, turns(who))
                 if method == RING_PROCESS:
-                    hidden[who] = hidden.get(who, 0) + ring.watched_ns // _ROUNDED_OFF
-        by_process = {who: scaled // PPM for who, scaled in used.items()}
-        return length, Used(method, by_process, samples, hidden)
+                    hidden[who] = hidden.get(who, 0) + on_ring.watched_ns // _ROUNDED_OFF
+        return length, Used(method, used, samples, hidden)
 
     def _on_ring(self, interval: Interval) -> Watched:
         ring = self._sources.get(ActivitySource.RING)

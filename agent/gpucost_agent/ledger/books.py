@@ -42,6 +42,10 @@ _LONGEST_GAP_NS = 7 * 24 * 3_600 * 1_000_000_000
 """Of a gap longer than the spool's bound only the end is closed here; the aggregator closes the rest."""
 
 
+_KEPT_NS = 60 * 1_000_000_000
+"""So long readings are kept that a closed window has taken in: the longest span of a reading across its border."""
+
+
 @dataclass(frozen=True, slots=True)
 class Method:
     """
@@ -103,6 +107,8 @@ class Books:
         if self.before is not None:
             start = max(self.before.closed_through_ns, self.first_look_ns - _LONGEST_GAP_NS)
             self.closed_through_ns = start
+            if self.before.monotonic_ns is not None and start == self.before.closed_through_ns:
+                self._clock = ClockSteps(start, Instant(start, self.before.monotonic_ns))
         else:
             # Two boots may share a window; each has a part of its own, as keys count once.
             window_start_ns = window_of(start, self.method.window_ns).start_ns
@@ -174,6 +180,10 @@ class Books:
         """How each GPU was cut when it was last seen, by UUID."""
         return {uuid: book.partition for uuid, book in self._books.items()}
 
+    def unmapped_ids(self, at_ns: int) -> tuple[str, ...]:
+        """The ids in the kubelet's latest answer of which nobody can say which GPU they mean."""
+        return self._occupants().unmapped_ids(at_ns)
+
     def checkpoint(self) -> Checkpoint:
         """What the next agent needs to know, as of the last closed window."""
         lives = {uuid: book.life_start_ns for uuid, book in self._books.items()}
@@ -191,6 +201,7 @@ class Books:
                 models,
                 before.partitions,
                 before.shares,
+                self._clock.monotonic_at(at_ns),
             )
         # What was heard later is of time that the next agent will not have watched.
         last = self._occupants().at(at_ns)
@@ -203,7 +214,17 @@ class Books:
             for device, holders in (last.by_device or {}).items()
         }
         partitions = {uuid: book.partition for uuid, book in self._books.items() if book.partition.mig}
-        return Checkpoint(self.boot.boot_id, at_ns, lives, held, last.replicas, models, partitions, shares)
+        return Checkpoint(
+            self.boot.boot_id,
+            at_ns,
+            lives,
+            held,
+            last.replicas,
+            models,
+            partitions,
+            shares,
+            self._clock.monotonic_at(at_ns),
+        )
 
     def _occupants(self) -> Occupants:
         return Occupants(
@@ -226,9 +247,14 @@ class Books:
     def _close(self, interval: Interval) -> ClosedWindow:
         occupants = self._occupants()
         looked_at = interval.cut(Interval(self.first_look_ns, max(interval.end_ns, self.first_look_ns + 1)))
+        wide = Interval(interval.start_ns - _KEPT_NS, interval.end_ns + self.method.lateness_ns)
+        around = (
+            wide.cut(Interval(self.first_look_ns, wide.end_ns)) if wide.end_ns > self.first_look_ns else None
+        )
         view = NodeView(
             self.directory,
             tuple(occupants.periods(looked_at)) if looked_at is not None else (),
+            tuple(occupants.periods(around)) if around is not None else (),
             occupants.at(self.first_look_ns) if self.before is not None else None,
             tuple(sorted(self._books)),
             self.before,
@@ -245,7 +271,7 @@ class Books:
                 lengths[uuid] = window.length_ns
         self.closed_through_ns = interval.end_ns
         for book in self._books.values():
-            book.forget_before(interval.end_ns)
-        self.holdings.forget_before(interval.end_ns)
+            book.forget_before(interval.end_ns - _KEPT_NS)
+        self.holdings.forget_before(interval.end_ns - _KEPT_NS)
         self._clock.forget_before(interval.end_ns)
         return ClosedWindow(interval, tuple(slices), lives, lengths, self.checkpoint())

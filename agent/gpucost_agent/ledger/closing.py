@@ -21,7 +21,7 @@ from gpucost.window import Interval
 
 from gpucost_agent.ledger.layout import DeviceTime, Layout, divide
 from gpucost_agent.ledger.pricing import hour_offsets, window_cost
-from gpucost_agent.ledger.settle import Share, Stretch, settle
+from gpucost_agent.ledger.settle import SHADOW, Share, Stretch, settle
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ def close(window: GpuWindow, price: Price) -> tuple[CostSlice, ...]:
                 dram_active_ns=rows[device, holder].active_ns.get("dram_ns"),
             ),
             weight=weights[device],
-            flags=tuple(sorted(rows[device, holder].flags)),
+            flags=_flags(rows[device, holder]),
             policy_version=POLICY_VERSION,
         )
         for (device, holder), cost in zip(keys, costs, strict=True)
@@ -135,6 +135,11 @@ def _add_device(rows: dict[tuple[Device, Holder], _Row], part: DeviceTime) -> No
             rows.setdefault((part.device, share.holder), _Row()).add(
                 stretch, share, reserved_ns, parts, time_ns
             )
+
+
+def _flags(row: _Row) -> tuple[str, ...]:
+    # Who was given the device in a part of the window is none who takes it.
+    return tuple(sorted(row.flags - {SHADOW} if row.reserved_ns else row.flags))
 
 
 def _costs(window: GpuWindow, price: Price, times: list[GpuTime]) -> list[Cost]:

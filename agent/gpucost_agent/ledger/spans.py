@@ -1,11 +1,12 @@
 """Integrals over spans of time in each of which one source said how active an engine was: what is watched, and busy."""
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from gpucost.window import Interval
 
+from gpucost_agent.ledger.borders import part_in
 from gpucost_agent.readings import PPM, ActivitySpan
 
 
@@ -54,8 +55,12 @@ class Spans:
                 )
             )
 
-    def watched(self, interval: Interval) -> Watched:
-        """What the spans say of *interval*. Time of which they do not say how busy it was is not watched."""
+    def watched(self, interval: Interval, held: Sequence[Interval] = ()) -> Watched:
+        """
+        What the spans say of *interval*. Time of which they do not say how busy it was is not watched.
+
+        A span across a border of *held*, when somebody held the engine, was busy while it was held, as far as it fits.
+        """
         watched = busy = samples = 0
         known: dict[str, int] = {}
         for span in self._overlapping(interval):
@@ -70,7 +75,12 @@ class Spans:
             if span.busy_ppm is None:
                 continue
             watched += part
-            busy += part * min(PPM, span.busy_ppm)
+            if part == span.until_ns - span.since_ns:
+                busy += part * min(PPM, span.busy_ppm)
+            else:
+                whole = Interval(span.since_ns, span.until_ns)
+                busy_ns = whole.length_ns * min(PPM, span.busy_ppm) // PPM
+                busy += PPM * part_in(busy_ns, whole, interval, held)
             samples += interval.start_ns < span.until_ns <= interval.end_ns
         efficiency = (
             Efficiency(**{name: scaled // PPM for name, scaled in known.items()}) if known else NOT_KNOWN

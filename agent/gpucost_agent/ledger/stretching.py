@@ -1,6 +1,6 @@
 """From what is known of one GPU to the stretches of its devices in one window."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import groupby
@@ -16,7 +16,8 @@ from gpucost_agent.ledger.engines import Engines, over_parts
 from gpucost_agent.ledger.gpu_memory import GpuMemory
 from gpucost_agent.ledger.occupancy import Occupancy, Reservation
 from gpucost_agent.ledger.settle import Stretch
-from gpucost_agent.ledger.usage import Holders, usage
+from gpucost_agent.ledger.turns import Turns, turns_of
+from gpucost_agent.ledger.usage import Holders, Process, usage
 from gpucost_agent.readings import GpuInstance
 
 GPU_LOST = "gpu_lost"
@@ -28,11 +29,13 @@ class NodeView:
     """
     What a GPU's book asks of its node: who is who, who held what in a window, what was before, which time was.
 
-    *occupancies* cover the window from the first look on; *after_gap* is who held what at the first look.
+    *occupancies* cover the window from the first look on, and *around* some time before and after it, as readings lie
+    across its borders; *after_gap* is who held what at the first look.
     """
 
     directory: Directory
     occupancies: tuple[Occupancy, ...]
+    around: tuple[Occupancy, ...]
     after_gap: Occupancy | None
     gpu_uuids: tuple[str, ...]
     before: Checkpoint | None
@@ -62,6 +65,7 @@ class Stretching:
     contexts: GpuMemory
     view: NodeView
     most_held: dict[tuple[Device, Holder], int] = field(default_factory=dict)
+    _turns: dict[Device, Turns] = field(default_factory=dict)
 
     def stretches(self, part: Interval, place: Place) -> Iterator[Stretch]:
         """What has to be settled of a device in *part*, in which the GPU's partition did not change."""
@@ -99,10 +103,10 @@ class Stretching:
             self.most_held[key] = max(self.most_held.get(key, 0), held_bytes)
         whole = self.engines.at(None, part.start_ns) if place.instance is None else None
         seen = self._seen(part, place)
-        limits = reservation.limits() if self.contexts.has_mps(device) else {}
+        limits = self._limits(device, reservation)
         found = usage(
             seen,
-            whole.used(part) if whole is not None else None,
+            whole.used(part, self._turns_of(device)) if whole is not None else None,
             Holders(
                 tuple(held),
                 reservation.alone,
@@ -136,10 +140,22 @@ class Stretching:
         told = self.contexts.mps_limits(device, holders, self.view.directory)
         return {holder: told.get(holder, limit) for holder, limit in reservation.limits().items()}
 
+    def _at(self, device: Device) -> Turns:
+        if device not in self._turns:
+            self._turns[device] = turns_of(device, self.view.around)
+        return self._turns[device]
+
+    def _turns_of(self, device: Device) -> Callable[[Process], Sequence[Interval]]:
+        """When the holder of a process held *device*."""
+        by_holder, directory = self._at(device).by_holder, self.view.directory
+        return lambda process: (
+            by_holder.get(directory.owner(process, by_holder), ()) if process is not None else ()
+        )
+
     def _seen(self, part: Interval, place: Place) -> Seen:
         instance, ci = place.instance, place.device.ci
         engine = self.engines.at(None if instance is None else instance.gi, part.start_ns)
-        seen = engine.seen(part) if engine is not None else Seen()
+        seen = engine.seen(part, self._at(place.device).held) if engine is not None else Seen()
         if instance is None or ci is None:
             return seen
         if len(instance.parts) == 1 and instance.parts[0].compute_slices == instance.compute_slices:

@@ -11,7 +11,9 @@ EXPORTER_PERIOD_S = 5.0
 """The exporter takes a new value each 30 s by default; five seconds bound how late it is credited."""
 
 _LOOK_FOR_S = 30.0
-"""Without an exporter it is looked for less often."""
+"""Without an exporter it is looked for less often, but for the first minute, in which the node's pods become known."""
+
+_EARLY_LOOKS = 12
 
 
 class ExporterSource(Protocol):
@@ -25,7 +27,7 @@ class ExporterSource(Protocol):
 def watch_exporter(room: Room, source: ExporterSource, configured: bool) -> None:
     """Thread of the exporter. Where none was *configured*, a node without one is no trouble."""
     complaint = Complaint(room, "dcgm_exporter")
-    wait_s, answered = 0.0, False
+    wait_s, answered, looks = 0.0, False, 0
     told_missing: tuple[str, ...] = ()
     while not room.stop.wait(wait_s):
         try:
@@ -33,7 +35,8 @@ def watch_exporter(room: Room, source: ExporterSource, configured: bool) -> None
         except Retry as trouble:
             if configured or answered:
                 complaint.failing(str(trouble))
-            wait_s = EXPORTER_PERIOD_S if answered else _LOOK_FOR_S
+            looks += 1
+            wait_s = EXPORTER_PERIOD_S if answered or looks <= _EARLY_LOOKS else _LOOK_FOR_S
             continue
         complaint.works()
         wait_s, answered = EXPORTER_PERIOD_S, True

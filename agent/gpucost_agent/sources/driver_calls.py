@@ -67,11 +67,12 @@ class RawProcess(NamedTuple):
 
 
 class RawMig(NamedTuple):
-    """A compute instance that is there; *handle* tells one that was made anew under the same numbers."""
+    """A compute instance that is there; *handle* and *uuid* tell one that was made anew under the same numbers."""
 
     gi: int
     ci: int
     handle: int
+    uuid: str
 
 
 class RawCompute(NamedTuple):

@@ -43,7 +43,8 @@ class PartitionCalls(DeviceHandle):
                 int(call("nvmlDeviceGetComputeInstanceId", handle)),
             )
             handles[key] = handle
-            found.append(RawMig(*key, ctypes.cast(handle, ctypes.c_void_p).value or 0))
+            place = ctypes.cast(handle, ctypes.c_void_p).value or 0
+            found.append(RawMig(*key, place, str(call("nvmlDeviceGetUUID", handle))))
         self._mig_handles = handles
         return tuple(found)
 

@@ -112,6 +112,18 @@ def test_one_that_is_made_anew_under_its_number_is_seen_at_once(cut: Bench) -> N
     assert partition.instances[1].placement == 1
 
 
+def test_one_that_is_made_anew_with_the_same_handle_is_seen_at_once(cut: Bench) -> None:
+    cut.read()
+    handles = {key: handle for key, handle in cut.driver.cut.handles.items() if key[0] == 9}
+    cut.driver.cut.destroy(9)
+    cut.driver.cut.make(9, SMALL, 1, 1)
+    # Drivers use handles again; only the UUID tells then.
+    cut.driver.cut.handles |= handles
+    partition = cut.read().partition
+    assert partition is not None
+    assert partition.instances[1].placement == 1
+
+
 def test_a_handle_that_went_stale_brings_a_new_reading(cut: Bench) -> None:
     cut.read()
     cut.driver.asked.clear()
