@@ -119,6 +119,7 @@ def test_one_that_is_made_anew_with_the_same_handle_is_seen_at_once(cut: Bench) 
     cut.driver.cut.make(9, SMALL, 1, 1)
     # Drivers use handles again; only the UUID tells then.
     cut.driver.cut.handles |= handles
+    cut.driver.cut.parts[9, 0] = RawCompute("MIG-9-0-anew", 1)
     partition = cut.read().partition
     assert partition is not None
     assert partition.instances[1].placement == 1
