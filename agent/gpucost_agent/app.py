@@ -125,6 +125,7 @@ def run(settings: Settings) -> int:
     room = Room(books, clock, Metrics(), log, cluster, stop, first_look.monotonic_ns)
     threading.excepthook = lambda failure: _bug(room, failure)
     books.see_gpus(gpus, first_look.wall_ns)
+    books.tick(first_look)
     serve(settings.metrics_listen, room.metrics, lambda: _healthy(room), lambda: _ready(room))
     _start_driver(room, settings, driver, gpus)
     log.info("agent_started", version=__version__, gpus=len(gpus), driver=driver.version())
@@ -187,7 +188,7 @@ def _stand_alone(room: Room) -> int:
 
 
 def _wait(room: Room, keeping: Keeping) -> None:
-    while not room.stop.wait(SHOW_SPOOL_S):
+    while not room.wait(SHOW_SPOOL_S):
         keeping.show_spool()
 
 
@@ -222,8 +223,10 @@ def _start_stream(
 
 def _end(room: Room, spool: Spool, keeping: Keeping, stream: Stream | None) -> int:
     """Close the books, send what is there, and leave without waiting for threads that may be stuck."""
-    if room.failed:
-        raise room.failed[0]
+    trouble = room.failed[0] if room.failed else None
+    if trouble is not None and trouble.exit_code == EXIT_BUG:
+        raise trouble
+    # What was seen until the driver failed for good is as true as ever.
     close_for_good(room, keeping.keep)
     if stream is not None:
         stream.draining.set()
@@ -231,6 +234,8 @@ def _end(room: Room, spool: Spool, keeping: Keeping, stream: Stream | None) -> i
         drained = stream.drained.wait(FLUSH_S)
         room.log.info("agent_stopped", everything_sent=drained)
     spool.close()
+    if trouble is not None:
+        raise trouble
     return 0
 
 

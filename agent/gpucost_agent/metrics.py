@@ -21,6 +21,8 @@ _LABELS = ("holder_kind", "namespace", "pod", "container", "reason")
 _FORGET_AFTER_NS = NS_PER_HOUR
 """Series of a holder end an hour after its last slice, so that a busy node's list stays short."""
 
+_SHUT_DOWN_LOOK_S = 600.0
+
 LAWS = ("slice", GPU_LAW, RESERVATION_LAW, MONEY_LAW)
 """Laws that a window is checked against, by their label; each is there from the start, at 0."""
 
@@ -248,5 +250,7 @@ def serve(listen: HostPort, metrics: Metrics, healthy: Health, ready: Health) ->
             f"--metrics-listen {listen}: {error.strerror}: take another port, or stop what uses this one",
             EXIT_PORT,
         ) from error
-    threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
+    # It looks so often whether it was shut down, which nobody does.
+    often = {"poll_interval": _SHUT_DOWN_LOOK_S}
+    threading.Thread(target=server.serve_forever, kwargs=often, name="metrics", daemon=True).start()
     return server.server_port

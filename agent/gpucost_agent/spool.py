@@ -19,6 +19,9 @@ from gpucost.trouble import EXIT_PERMISSION, EXIT_STORE, Retry, Stop
 from gpucost.units import NS_PER_DAY, NS_PER_HOUR
 
 SCHEMA_VERSION = 1
+_CACHE_KIB = 256
+"""What SQLite may keep of the file in memory; what is sent was written a moment ago, and what is older seldom read."""
+
 _SCHEMA = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE batches (
@@ -240,6 +243,7 @@ class Spool:
         database = self._database
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
+        database.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         (version,) = database.execute("PRAGMA user_version").fetchone()
         if version > SCHEMA_VERSION:
             raise Stop(

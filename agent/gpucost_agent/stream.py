@@ -9,6 +9,7 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Protocol
 
 import grpc
@@ -22,6 +23,10 @@ from gpucost.wire import MAX_MESSAGE_BYTES
 
 from gpucost_agent.spool import Entry, Spool
 
+# gRPC lets a thread that waits for an answer look up ten times a second, so that a main thread hears of signals; ours
+# is none.
+vars(import_module("grpc._common"))["MAXIMUM_WAIT_TIMEOUT"] = 5.0
+
 _IN_FLIGHT = 64
 """Batches sent and not acknowledged; 64 windows of a busy node are far below a message bound of the server."""
 
@@ -29,6 +34,7 @@ _STREAM_LIFE_S = 1_800
 _LONGEST_BACK_OFF_S = 60.0
 _MOST_DOUBLINGS = 16
 _DRAINING_PAUSE_S = 0.5
+_LONGEST_WAIT_S = 1.0
 _LONGEST_SPREAD_NS = 30 * NS_PER_SECOND
 
 
@@ -123,7 +129,9 @@ class _Session:
         self._sent = self._durable = 0
         self._pause_until_ns = 0
         self._over = threading.Event()
-        self._moved = threading.Event()
+        self._moved = stream.spool.appended
+        """Something may be sent now: a new batch, an answer, a drain, the end."""
+        self._turn_in_s = _LONGEST_WAIT_S
         self._parted = False
         self.welcomed = threading.Event()
 
@@ -190,7 +198,6 @@ class _Session:
                 return
         while not self._over.is_set():
             self._moved.clear()
-            self._stream.spool.appended.clear()
             entry = self._next()
             if entry is not None:
                 self._sent = entry.sequence_number
@@ -225,14 +232,18 @@ class _Session:
         return stream_pb2.Goodbye(reason="the agent was asked to stop", last_sequence_number=self._sent)
 
     def _next(self) -> Entry | None:
-        now = self._stream.clock.now()
+        now, spool = self._stream.clock.now(), self._stream.spool
+        self._turn_in_s = _LONGEST_WAIT_S
         if now.monotonic_ns < self._pause_until_ns or self._sent - self._durable >= _IN_FLIGHT:
             return None
-        entries = self._stream.spool.after(self._sent, 1)
+        if spool.position().next_sequence_number - 1 <= self._sent:
+            return None  # without a look at the disk, as it is so nearly always
+        entries = spool.after(self._sent, 1)
         if not entries:
             return None
-        waited_ns = now.wall_ns - entries[0].appended_at_ns
-        if 0 <= waited_ns < self._spread_ns() and not self._stream.draining.is_set():
+        left_ns = self._spread_ns() - (now.wall_ns - entries[0].appended_at_ns)
+        if 0 < left_ns <= self._spread_ns() and not self._stream.draining.is_set():
+            self._turn_in_s = min(_LONGEST_WAIT_S, left_ns / NS_PER_SECOND)
             return None
         return entries[0]
 
@@ -249,8 +260,8 @@ class _Session:
         return self._durable >= self._stream.spool.position().next_sequence_number - 1
 
     def _wait(self) -> None:
-        # Short enough for a fresh batch's turn; an answer, a new batch or a drain ends it at once.
-        self._moved.wait(timeout=0.25)
+        # Until a fresh batch's turn; whatever moves something ends it at once.
+        self._moved.wait(timeout=self._turn_in_s)
 
 
 def _words(error: Exception) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from simnode import draws
 from simnode.document import Value
+from simnode.holdings import instance_of
 from simnode.world import Claim, ClaimDevice, Gpu
 
 
@@ -34,9 +35,6 @@ def _device(entry: Value, gpus: tuple[Gpu, ...]) -> ClaimDevice:
     if "gpu" not in fields:
         entry.fail("a claim's device needs `gpu`, its place in the node's list")
     gpu = fields["gpu"].integer("gpu", 0, len(gpus) - 1)
-    gi = fields["gi"].integer("gi", 0) if "gi" in fields else None
-    if gi is None and "ci" in fields:
-        fields["ci"].fail("`ci` needs `gi`, the GPU instance that it is in")
-    ci = fields["ci"].integer("ci", 0) if "ci" in fields else 0
+    gi, ci = instance_of(fields)
     made = fields["made_for_it"].boolean("made_for_it") if "made_for_it" in fields else False
-    return ClaimDevice(gpu, gi, None if gi is None else ci, made)
+    return ClaimDevice(gpu, gi, ci, made)

@@ -114,12 +114,13 @@ def _instance(
 
     slices = given("slices", known.slices if known else 0, 1, 8)
     size = given("size", known.size if known else 0, 1, 16)
+    gi = fields["gi"].integer("gi", 0, 255)
     start = fields["start"].integer("start", 0, 15) if "start" in fields else None
     if start is None:
-        starts = known.starts if known else range(plan.partitioning.memory_slices)
-        free = [at for at in starts if not any(at + step in taken for step in range(size))]
+        starts = list(known.starts if known else range(plan.partitioning.memory_slices))
+        old = [one.start for one in before.instances if (one.gi, one.profile) == (gi, profile)]
+        free = [at for at in [*old, *starts] if not any(at + step in taken for step in range(size))]
         start = free[0] if free else item.fail("there is no free place for this instance; give its `start`")
-    gi = fields["gi"].integer("gi", 0, 255)
     instance = GpuInstance(
         gi=gi,
         profile=profile,

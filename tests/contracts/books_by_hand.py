@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
 from gpucost.clock import Instant
 from gpucost.cost_slice import CostSlice, Price, breaches
@@ -45,6 +46,8 @@ METHOD = Method(MINUTE, 60 * SECOND, LATENESS)
 PRICE = Price(3_600_000_000_007, "override", "2026-11-01")
 LONG_AGO = START - 100 * HOUR
 ONE, TWO, THREE = "GPU-1", "GPU-2", "GPU-3"
+ByDevice = Mapping[Any, Iterable[str]]
+"""Pods by what they hold: a GPU by its UUID, or a device."""
 
 
 def a_gpu(uuid: str = ONE) -> Gpu:
@@ -61,7 +64,7 @@ def an_instant(at_ns: int) -> Instant:
 
 def an_answer(
     at_ns: int,
-    held: Mapping[str | Device, Iterable[str]] | Mapping[str, Iterable[str]],
+    held: ByDevice,
     unmapped: Iterable[str] = (),
     replicas: int = 0,
     *,
@@ -253,7 +256,7 @@ def hear(
     books: Books,
     from_ns: int,
     to_ns: int,
-    held: Mapping[str | Device, Iterable[str]] | Mapping[str, Iterable[str]],
+    held: ByDevice,
     *,
     replicas: int = 0,
     unlisted: Collection[str] = (),

@@ -1,10 +1,12 @@
 """Who is charged for what on simulated nodes: a stage is played once, and many tests look at what the agents kept."""
 
+import json
 import re
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gpucost.cost_slice import CostSlice
 from gpucost.identity import Holder, HolderKind, NodeId
@@ -20,9 +22,11 @@ _LEADS_S = (12, 30, 75)
 
 @dataclass(frozen=True)
 class NodeStory:
-    """One node of a run: what its agent kept, said, and showed at its end."""
+    """One node of a run: its GPUs in the driver's order, and what its agent kept, said, and showed at its end."""
 
+    gpus: tuple[str, ...]
     slices: tuple[CostSlice, ...]
+    end_ns: int
     log: str
     metrics: str
 
@@ -64,7 +68,7 @@ class Run:
     """What was left of a run. *begin_ns* is when its first event was due."""
 
     nodes: Mapping[str, NodeStory]
-    truth: str
+    truth: list[dict[str, Any]]
     begin_ns: int
 
 
@@ -90,21 +94,25 @@ def play(
             metrics = {node: agent.get("/metrics")[1] for node, agent in stage.agents.items()}
             stage.stop_agents()
             stage.stop_outside()
+            truth = [json.loads(line) for line in stage.truth.read_text().splitlines()]
+            gpus = {
+                node["node"]: tuple(gpu["gpu_uuid"] for gpu in node["gpus"]) for node in truth[0]["nodes"]
+            }
             nodes = {
-                node: NodeStory(kept(agent.spool, node), agent.program.said(), metrics[node])
+                node: NodeStory(gpus[node], *kept(agent.spool, node), agent.program.said(), metrics[node])
                 for node, agent in stage.agents.items()
             }
-            return Run(nodes, stage.truth.read_text(), stage.start_ns + lead_s * SECOND)
+            return Run(nodes, truth, stage.start_ns + lead_s * SECOND)
     raise AssertionError(f"no agent began within {_LEADS_S[-1]} s")
 
 
-def kept(spool: Path, node: str) -> tuple[CostSlice, ...]:
-    """Every slice in a spool, oldest window first."""
+def kept(spool: Path, node: str) -> tuple[tuple[CostSlice, ...], int]:
+    """Every slice in a spool, oldest window first, and until when the books are closed."""
     with sqlite3.connect(f"file:{spool}/spool.sqlite?mode=ro", uri=True) as database:
         rows = database.execute("SELECT message FROM batches ORDER BY sequence_number").fetchall()
     database.close()
     batches = [batch_from_message(stream_pb2.Batch.FromString(row[0]), NodeId(CLUSTER, node)) for row in rows]
-    return tuple(row for batch in batches for row in batch.slices)
+    return tuple(row for batch in batches for row in batch.slices), batches[-1].closed_through_ns
 
 
 def reserved_ns(rows: Iterable[CostSlice]) -> int:

@@ -1,4 +1,4 @@
-"""Simulated nodes end to end with a real agent on each, in real time: what a test stops, kills, steps and starts again."""
+"""Simulated nodes with a real agent on each, in real time: what a test stops, kills, steps and starts again."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
@@ -142,7 +142,7 @@ class Stage:
         self.agents: dict[str, NodeAgent] = {}
         self.start_ns = 0
 
-    def __enter__(self) -> "Stage":
+    def __enter__(self) -> Self:
         try:
             self._begin()
         except BaseException:

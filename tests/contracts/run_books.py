@@ -53,7 +53,7 @@ class Books:
         ]
 
     def rows(
-        self, gpu: str = "", after_s: float = 0.0, before_s: float = float("inf")
+        self, gpu: str = "", after_s: float = float("-inf"), before_s: float = float("inf")
     ) -> Iterator[CostSlice]:
         """Of the windows that lie between two seconds of the simulation as a whole."""
         for window in self.windows:
@@ -63,7 +63,9 @@ class Books:
     def second(self, instant_ns: int) -> float:
         return (instant_ns - self.start_ns) / SECOND
 
-    def sums(self, gpu: str, after_s: float = 0.0, before_s: float = float("inf")) -> dict[str, Sums]:
+    def sums(
+        self, gpu: str, after_s: float = float("-inf"), before_s: float = float("inf")
+    ) -> dict[str, Sums]:
         """By holder: a pod's name, or the kind, with its reason."""
         found: dict[str, Sums] = {}
         for row in self.rows(gpu, after_s, before_s):

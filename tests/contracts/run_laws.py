@@ -18,20 +18,29 @@ from simnode.mig_profiles import partitioning
 from simnode.world import Gpu, Node
 
 HOUR_NS = 3_600 * SECOND
-_UNSURE_S = 3.0
-"""Around a change of a GPU's layout its windows may have the devices of both."""
+_UNSURE_S = 5.0
+"""After a change of a GPU's layout its windows may have the devices of both."""
 
 
 class Laws:
     """
     The books of one node against its scenario.
 
-    Every GPU of the node lives from the simulation's start on. *stepped*: the wall clock was stepped, so a window
-    may be longer or shorter than it says, but equally for all GPUs.
+    Every GPU of the node lives from the simulation's start on. *blind* are the seconds in which nobody looked, so
+    that nobody knows the GPUs' layouts. *stepped*: the wall clock was stepped, so a window may be longer or shorter
+    than it says, but equally for all GPUs.
     """
 
-    def __init__(self, books: Books, node: Node, window_ns: int, stepped: bool = False) -> None:
+    def __init__(
+        self,
+        books: Books,
+        node: Node,
+        window_ns: int,
+        blind: Sequence[tuple[float, float]] = (),
+        stepped: bool = False,
+    ) -> None:
         self._books, self._node, self._window_ns, self._stepped = books, node, window_ns, stepped
+        self._blind = blind
         self.odd_windows: dict[int, int] = {}
         """How long windows really were that say something else, by their starts."""
 
@@ -74,13 +83,15 @@ class Laws:
         lengths = {sum(row.time.charged_ns for row in by_gpu[gpu.uuid]) for gpu in self._node.gpus}
         real_ns = window.end_ns - begin_ns
         if self._stepped and len(lengths) == 1 and lengths != {real_ns}:
-            (real_ns,) = self.odd_windows[window.start_ns] = lengths  # type: ignore[assignment]
+            (real_ns,) = lengths
+            self.odd_windows[window.start_ns] = real_ns
         for gpu in self._node.gpus:
             yield from self._gpu(window, gpu, by_gpu.pop(gpu.uuid, []), real_ns)
         yield from (f"law 2: {uuid} is no GPU of the node" for uuid in by_gpu)
 
     def _gpu(self, window: Window, gpu: Gpu, rows: Sequence[CostSlice], real_ns: int) -> Iterator[str]:
-        where = f"GPU {gpu.index} from {self._books.second(window.start_ns):g} s to {self._books.second(window.end_ns):g} s"
+        begin_s, end_s = self._books.second(window.start_ns), self._books.second(window.end_ns)
+        where = f"GPU {gpu.index} from {begin_s:g} s to {end_s:g} s"
         charged_ns = sum(row.time.charged_ns for row in rows)
         reserved_ns = sum(row.time.reserved_ns for row in rows)
         if (charged_ns, reserved_ns) != (real_ns, real_ns):
@@ -99,9 +110,12 @@ class Laws:
 
     def _cut(self, gpu: Gpu, window: Window, real_ns: int) -> Cut | None:
         """The GPU's layout in a window; None where it may be another in a part of it."""
-        begin_s, end_s = self._books.second(window.start_ns) - _UNSURE_S, self._books.second(window.end_ns)
-        changes = [0.0, *(layout.at_ns / SECOND for layout in gpu.layouts if layout.at_ns)]
-        if self._stepped or any(begin_s <= at_s <= end_s for at_s in changes):
+        begin_s, end_s = self._books.second(window.start_ns), self._books.second(window.end_ns)
+        changes = [(layout.at_ns / SECOND, layout.at_ns / SECOND) for layout in gpu.layouts if layout.at_ns]
+        unsure = [(from_s, to_s + _UNSURE_S) for from_s, to_s in (*changes, *self._blind)]
+        if self._stepped or (
+            gpu.layouts and any(from_s < end_s and begin_s < to_s for from_s, to_s in unsure)
+        ):
             return None
         layout = gpu.layout(window.start_ns - self._books.start_ns)
         if layout is None:

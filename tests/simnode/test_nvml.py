@@ -121,6 +121,19 @@ def test_rows_are_the_sum_of_owned_samples_over_the_window(driver):
         assert {row["pid"]: (row["timeStamp"], row["smUtil"]) for row in info} == expected
 
 
+def test_a_step_of_the_clock_is_in_new_samples_only(driver):
+    driver.advance(60 * SECOND)
+    newest = stamp(driver.gpus[0].ring[-1])
+    driver.ahead_ns = -3600 * SECOND
+    driver.advance(61 * SECOND)
+    stamps = [row[0] for row in driver.ask("DeviceGetSamples", 0, 1, 0)[1]]
+    fresh = [s for s in driver.gpus[0].ring if stamp(s) > newest]
+    assert stamps[-len(fresh) :] == [stamp(s) - 3_600_000_000 for s in fresh]
+    assert stamps[-len(fresh) - 1] == newest
+    # who kept his last stamp waits for an hour
+    assert driver.ask("DeviceGetSamples", 0, 1, newest) == "NVMLError_NotFound"
+
+
 def test_nobody_busy_is_not_found(driver):
     driver.advance(60 * SECOND)
     assert driver.ask("DeviceGetProcessUtilization", 1, 0) == "NVMLError_NotFound"

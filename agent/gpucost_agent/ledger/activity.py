@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 from gpucost.units import NS_PER_MS
 from gpucost.window import Interval
 
-from gpucost_agent.ledger.borders import part_in
+from gpucost_agent.ledger.borders import has_border, part_in
 from gpucost_agent.ledger.spans import NOT_KNOWN, Efficiency, Spans, Watched
 from gpucost_agent.readings import PPM, ActivitySource, ActivitySpan, ProcessWindow, RingSample
 
@@ -173,11 +173,14 @@ class Activity(Generic[Who]):
             samples += on_ring.samples
             watched_ns = on_ring.watched_ns if part == whole else self._on_ring(whole).watched_ns
             for who, busy_ppm in each.busy_ppm.items():
-                did_ns = watched_ns * busy_ppm // PPM
-                used[who] = used.get(who, 0) + part_in(did_ns, whole, interval, turns(who))
+                did_ns = on_ring.watched_ns * busy_ppm
+                if part != whole and has_border(whole, its_turns := turns(who)):
+                    did_ns = PPM * part_in(watched_ns * busy_ppm // PPM, whole, interval, its_turns)
+                used[who] = used.get(who, 0) + did_ns
                 if method == RING_PROCESS:
                     hidden[who] = hidden.get(who, 0) + on_ring.watched_ns // _ROUNDED_OFF
-        return length, Used(method, used, samples, hidden)
+        by_process = {who: scaled // PPM for who, scaled in used.items()}
+        return length, Used(method, by_process, samples, hidden)
 
     def _on_ring(self, interval: Interval) -> Watched:
         ring = self._sources.get(ActivitySource.RING)

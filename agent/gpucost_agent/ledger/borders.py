@@ -30,3 +30,9 @@ def part_in(amount: int, span: Interval, interval: Interval, turns: Sequence[Int
     if others_ns:
         done += (amount - done_in_turns) * (part.length_ns - mine_ns) // others_ns
     return done
+
+
+def has_border(span: Interval, turns: Sequence[Interval]) -> bool:
+    """Whether a turn begins or ends within *span*; without one a mean over it is spread evenly."""
+    in_turns = (each for turn in turns if (each := turn.cut(span)) is not None)
+    return 0 < sum(each.length_ns for each in in_turns) < span.length_ns

@@ -21,6 +21,7 @@ class Checkpoint:
     *held* and *replicas* are the last that was known, as in ``Held`` but with holders; *shares* are what schedulers
     of fractions gave them.
     *partitions* are how the GPUs in MIG mode were cut, by UUID.
+    *monotonic_ns* is what the monotonic clock showed at the window's end; None where nobody told.
     """
 
     boot_id: str
@@ -31,6 +32,7 @@ class Checkpoint:
     models: Mapping[str, str] = field(default_factory=dict)
     partitions: Mapping[str, Partition] = field(default_factory=dict)
     shares: Mapping[Device, Mapping[Holder, Fraction]] = field(default_factory=dict)
+    monotonic_ns: int | None = None
 
     def to_json(self) -> str:
         """As text for the spool."""
@@ -38,6 +40,7 @@ class Checkpoint:
             {
                 "boot_id": self.boot_id,
                 "closed_through_ns": self.closed_through_ns,
+                "monotonic_ns": self.monotonic_ns,
                 "lives": dict(self.lives),
                 "models": dict(self.models),
                 "held": [
@@ -79,6 +82,7 @@ class Checkpoint:
                     _device(device): {_holder(holder): _share(share) for holder, share in holders}
                     for device, holders in fields.get("shares", [])
                 },
+                _maybe_count(fields.get("monotonic_ns")),
             )
         except KeyError as error:
             raise ValueError(f"no checkpoint of the books: it lacks {error}") from error
@@ -96,6 +100,10 @@ def _count(value: object, least: int = 0) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise TypeError(f"{value!r} is no whole number of {least} or more")
     return value
+
+
+def _maybe_count(value: object) -> int | None:
+    return None if value is None else _count(value)
 
 
 def _share(value: object) -> Fraction:

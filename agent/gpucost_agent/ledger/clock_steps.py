@@ -14,18 +14,22 @@ _STEP_NS = 50 * NS_PER_MS
 
 
 class ClockSteps:
-    """The steps that no closed window has taken in yet. *from_ns* is where the first open window begins."""
+    """
+    The steps that no closed window has taken in yet. *from_ns* is where the first open window begins.
 
-    def __init__(self, from_ns: int) -> None:
+    *before* is what both clocks showed there, as an agent before this one says: a step that nobody saw is told by it.
+    """
+
+    def __init__(self, from_ns: int, before: Instant | None = None) -> None:
         self._open_from_ns = from_ns
-        self._last: Instant | None = None
+        self._last = before
         self._never: list[Interval] = []
         self._twice: list[Interval] = []
 
     def tick(self, now: Instant) -> None:
         """What both clocks say; the more often it is told, the better a step's instant is known."""
         last, self._last = self._last, now
-        if last is None:
+        if last is None or now.monotonic_ns < last.monotonic_ns:
             return
         elapsed_ns = now.monotonic_ns - last.monotonic_ns
         step_ns = now.wall_ns - last.wall_ns - elapsed_ns
@@ -68,6 +72,16 @@ class ClockSteps:
         return sum(
             twice.length_ns for twice in self._twice if interval.start_ns < twice.end_ns <= interval.end_ns
         )
+
+    def monotonic_at(self, instant_ns: int) -> int | None:
+        """What the monotonic clock showed when all that windows up to *instant_ns* tell was over; None if unknown."""
+        if self._last is None:
+            return None
+        open_ns = self._last.wall_ns - instant_ns
+        if open_ns > 0:
+            open_ns = sum(real.length_ns for real in self.real(Interval(instant_ns, self._last.wall_ns)))
+        again_ns = sum(twice.length_ns for twice in self._twice if twice.end_ns > instant_ns)
+        return self._last.monotonic_ns - open_ns - again_ns
 
     def forget_before(self, instant_ns: int) -> None:
         """Drop what no interval from *instant_ns* on needs: windows before it are closed."""

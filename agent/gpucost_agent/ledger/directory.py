@@ -23,11 +23,16 @@ class Directory:
         self._names: dict[str, tuple[str, str]] = {}
         self._static: dict[str, str] = {}
         self._containers: dict[str, Holder] = {}
+        self._learned: ClusterReading | None = None
+        self._forgot_at_ns = 0
         self.label_replicas: int | None = None
         """Into how many each shared GPU of the node is cut, as a label of the node says."""
 
     def learn(self, reading: ClusterReading) -> None:
-        """Take in what the API server says of this node and its pods."""
+        """Take in what the API server says of this node and its pods; the same reading again says nothing new."""
+        if reading is self._learned:
+            return
+        self._learned = reading
         at = reading.read_at.wall_ns
         if reading.node is not None:
             label = reading.node.labels.get(_REPLICAS_LABEL, "")
@@ -57,6 +62,10 @@ class Directory:
             HolderKind.CONTAINER, name.namespace, name.pod, uid, name.container
         )
 
+    def knows_container(self, container_id: str) -> bool:
+        """Whether somebody said whose the container with this id is."""
+        return container_id in self._containers
+
     def knows(self, namespace: str, pod: str) -> bool:
         """Whether a UID is known for a pod of this name."""
         return (namespace, pod) in self._lives
@@ -78,7 +87,9 @@ class Directory:
             if life.uid == uid if uid else life.first_seen_ns <= at_ns < (life.gone_at_ns or at_ns + 1):
                 return life
         # Nobody hears of a pod before it exists, so one that is heard of later may be meant already.
-        late = [life for life in lives if life.first_seen_ns > at_ns]
+        late = [
+            life for life in lives if life.first_seen_ns > at_ns and at_ns < (life.gone_at_ns or at_ns + 1)
+        ]
         return (late[0] if late else lives[-1]) if lives and not uid else None
 
     def holder(self, name: ContainerName, at_ns: int) -> Holder:
@@ -120,6 +131,9 @@ class Directory:
 
     def forget(self, now_ns: int) -> None:
         """Drop pods that nobody told of for so long before *now_ns* that no open window needs them."""
+        if now_ns == self._forgot_at_ns:
+            return
+        self._forgot_at_ns = now_ns
         gone: set[str] = set()
         for key, lives in list(self._lives.items()):
             kept = [life for life in lives if now_ns - life.last_seen_ns < _FORGET_AFTER_NS]

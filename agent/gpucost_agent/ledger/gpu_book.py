@@ -102,8 +102,9 @@ class GpuBook:
             return None
         layouts: list[Layout] = []
         stretching = Stretching(self._engines, self._contexts, view)
-        if gap := life.cut(Interval(life.start_ns, min(self.first_look_ns, life.end_ns))):
-            layouts.append(self._unwatched(gap, view))
+        gap = life.cut(Interval(life.start_ns, min(self.first_look_ns, life.end_ns)))
+        if gap is not None and (gap_ns := stretching.length_ns(gap)):
+            layouts.append(self._unwatched(gap_ns, view))
         looked_at = life.cut(Interval(self.first_look_ns, life.end_ns))
         if looked_at is not None:
             layouts += [
@@ -131,9 +132,9 @@ class GpuBook:
         if begin_ns is not None:
             self._engines.cut(begin_ns, partition)
 
-    def _unwatched(self, gap: Interval, view: NodeView) -> Layout:
+    def _unwatched(self, length_ns: int, view: NodeView) -> Layout:
         """Time before this agent's first look: carried by who held a device before and after it."""
-        before, length_ns = view.before, gap.length_ns
+        before = view.before
         if before is None:
             return Layout(length_ns, (Stretch(length_ns, 0, free=unobserved(NODE_STARTING)),))
 

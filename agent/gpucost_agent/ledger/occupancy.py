@@ -135,6 +135,11 @@ class Occupants:
         """Who held what at an instant."""
         return next(iter(self.periods(Interval(instant_ns, instant_ns + 1))))
 
+    def unmapped_ids(self, at_ns: int) -> tuple[str, ...]:
+        """The ids in the kubelet's latest answer for each of which a free GPU is unobserved at *at_ns*."""
+        latest = self.holdings.latest
+        return () if latest is None else tuple(raw for _, raw in self._unmapped(latest, at_ns))
+
     def _instants(self) -> set[int]:
         return {instant for life in self.directory.pods() for instant in life.instants()}
 
@@ -145,11 +150,6 @@ class Occupants:
             for name, count in names.items():
                 if self._holds(name, device, held, at_ns):
                     _add(found, device, self.directory.holder(name, at_ns), Part(replicas=count))
-        unmapped = {
-            (name, raw)
-            for name, raw in held.unmapped
-            if not (self._fractions(name, at_ns) or self._has_ended(name, at_ns))
-        }
         if self.fractions:
             self._add_fractions(found, held, at_ns)
         replicas = dict(held.replicas)
@@ -157,7 +157,15 @@ class Occupants:
             replicas.update(
                 {dev: max(count, self.label_replicas) for dev, count in replicas.items() if dev.is_whole}
             )
-        return Occupancy(part, found, replicas, len(unmapped), held.claims_hidden)
+        return Occupancy(part, found, replicas, len(self._unmapped(held, at_ns)), held.claims_hidden)
+
+    def _unmapped(self, held: Held, at_ns: int) -> list[tuple[ContainerName, str]]:
+        """The ids of no known device, without those of which something else than the kubelet tells the device."""
+        return [
+            (name, raw)
+            for name, raw in held.unmapped
+            if not (self._fractions(name, at_ns) or self._has_ended(name, at_ns))
+        ]
 
     def _holds(self, name: ContainerName, device: Device, held: Held, at_ns: int) -> bool:
         """Whether a container to which the kubelet gave *device* has it at *at_ns*."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from gpucost.window import Interval
 
-from gpucost_agent.ledger.borders import part_in
+from gpucost_agent.ledger.borders import has_border, part_in
 from gpucost_agent.readings import PPM, ActivitySpan
 
 
@@ -75,12 +75,12 @@ class Spans:
             if span.busy_ppm is None:
                 continue
             watched += part
-            if part == span.until_ns - span.since_ns:
-                busy += part * min(PPM, span.busy_ppm)
-            else:
-                whole = Interval(span.since_ns, span.until_ns)
+            whole = Interval(span.since_ns, span.until_ns)
+            if has_border(whole, held):
                 busy_ns = whole.length_ns * min(PPM, span.busy_ppm) // PPM
                 busy += PPM * part_in(busy_ns, whole, interval, held)
+            else:
+                busy += part * min(PPM, span.busy_ppm)
             samples += interval.start_ns < span.until_ns <= interval.end_ns
         efficiency = (
             Efficiency(**{name: scaled // PPM for name, scaled in known.items()}) if known else NOT_KNOWN

@@ -24,6 +24,10 @@ GPU_LOST = "gpu_lost"
 """A reading's trouble, and the reason of the time until the GPU is back."""
 
 
+_ABOUT_NS = 5 * 1_000_000_000
+"""Holders are asked each second, and the longest rows of use by process are five seconds."""
+
+
 @dataclass(frozen=True, slots=True)
 class NodeView:
     """
@@ -127,7 +131,7 @@ class Stretching:
             method=found.method,
             samples=found.samples,
             excess=reservation.excess,
-            shadows=_shadows(users, reservation),
+            shadows=_shadows(users, reservation) - self._held_about(part, device),
             worker=reservation.alone if not users else users[0] if len(users) == 1 else None,
             efficiency=seen.efficiency,
         )
@@ -144,6 +148,12 @@ class Stretching:
         if device not in self._turns:
             self._turns[device] = turns_of(device, self.view.around)
         return self._turns[device]
+
+    def _held_about(self, part: Interval, device: Device) -> set[Holder]:
+        """Who held *device* just before *part*, or just after it: so exactly nobody knows when that ended or began."""
+        around = Interval(part.start_ns - _ABOUT_NS, part.end_ns + _ABOUT_NS)
+        by_holder = self._at(device).by_holder
+        return {holder for holder, turns in by_holder.items() if any(turn.cut(around) for turn in turns)}
 
     def _turns_of(self, device: Device) -> Callable[[Process], Sequence[Interval]]:
         """When the holder of a process held *device*."""

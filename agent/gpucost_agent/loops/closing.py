@@ -17,7 +17,7 @@ Keep = Callable[[ClosedWindow], None]
 
 def close_windows(room: Room, keep: Keep) -> None:
     """Thread that settles."""
-    while not room.stop.wait(CLOSING_PERIOD_S):
+    while not room.wait(CLOSING_PERIOD_S):
         close_due(room, keep)
 
 

@@ -75,7 +75,7 @@ def watch_gpu(room: Room, gpu: Gpu, source: GpuSource, processes: ProcessSource)
             return
         else:
             complaint.works()
-        if room.stop.wait(GPU_PERIOD_S):
+        if room.wait(GPU_PERIOD_S):
             return
 
 
@@ -101,7 +101,7 @@ def watch_driver(room: Room, gpus: Callable[[], tuple[Gpu, ...]], start: Callabl
     """Thread that looks for GPUs that were plugged in or came back; *start* gives each a thread of its own."""
     complaint = Complaint(room, "driver")
     known = {gpu.uuid for gpu in room.books.gpus() if gpu.index >= 0}
-    while not room.stop.wait(DRIVER_PERIOD_S):
+    while not room.wait(DRIVER_PERIOD_S):
         try:
             found = gpus()
         except Retry as trouble:

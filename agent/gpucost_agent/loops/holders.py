@@ -5,6 +5,8 @@ from typing import Protocol
 from gpucost.trouble import Retry
 
 from gpucost_agent.ledger.books import Books
+from gpucost_agent.ledger.directory import Directory
+from gpucost_agent.ledger.holdings import ContainerName
 from gpucost_agent.loops.room import Complaint, Room
 from gpucost_agent.readings import HoldingReading
 from gpucost_agent.sources.device_ids import KnownGpus
@@ -13,6 +15,11 @@ from gpucost_agent.sources.mig import mig_devices
 
 HOLDERS_PERIOD_S = 1.0
 """A release lies between two answers, so a second bounds how wrong its instant can be."""
+
+FIRST_LOOKS_S = 5.0
+"""An id of a partitioned GPU means a device once the GPU was looked at; one that hangs is not waited for longer."""
+
+_LOOKED_S = 0.05
 
 _GLANCES = 5
 """So often in a period it is looked whether the kubelet wrote an allocation down; a look is one stat."""
@@ -40,18 +47,27 @@ def known_gpus(books: Books) -> KnownGpus:
 def watch_holders(room: Room, source: HolderSource, files: HostFiles) -> None:
     """Thread of the holders: the kubelet's answers, and who the pods are that it names."""
     complaint, told = Complaint(room, "pod_resources"), Told(room)
+    _await_first_looks(room)
     while not room.stop.is_set():
         try:
             reading = source.read()
         except Retry as trouble:
             complaint.failing(str(trouble))
+            _learn_ends(room)
         else:
             complaint.works()
-            _learn(room, reading, files)
-            told.answer(reading)
+            unmapped = _learn(room, reading, files)
+            told.answer(unmapped, reading.claims_hidden)
         for _ in range(_GLANCES):
             if room.stop.wait(HOLDERS_PERIOD_S / _GLANCES) or source.changed:
                 break
+
+
+def _await_first_looks(room: Room) -> None:
+    there = {gpu.uuid for gpu in room.books.gpus() if gpu.index >= 0}
+    for _ in range(round(FIRST_LOOKS_S / _LOOKED_S)):
+        if there <= room.last_read_ns.keys() or room.stop.wait(_LOOKED_S):
+            return
 
 
 class Told:
@@ -62,21 +78,16 @@ class Told:
         self._unmapped: tuple[str, ...] = ()
         self._claims_hidden = False
 
-    def answer(self, reading: HoldingReading) -> None:
-        """The kubelet answered."""
+    def answer(self, unmapped: tuple[str, ...], claims_hidden: bool) -> None:
+        """The kubelet answered; *unmapped* are ids of which nobody can say which GPU they mean."""
         room = self._room
-        unmapped = tuple(
-            sorted(
-                {each.raw for given in reading.allocations for each in given.devices if each.device is None}
-            )
-        )
         room.metrics.unmapped.set(len(unmapped))
         if unmapped != self._unmapped:
             room.log.warning("device_ids_unmapped", ids=unmapped[:8], count=len(unmapped))
             self._unmapped = unmapped
-        if reading.claims_hidden != self._claims_hidden:
-            self._claims_hidden = reading.claims_hidden
-            if reading.claims_hidden:
+        if claims_hidden != self._claims_hidden:
+            self._claims_hidden = claims_hidden
+            if claims_hidden:
                 room.log.warning(
                     "claims_hidden",
                     what="pods hold GPUs by resource claims, and this kubelet does not list them; it does so since"
@@ -84,13 +95,24 @@ class Told:
                 )
 
 
-def _learn(room: Room, reading: HoldingReading, files: HostFiles) -> None:
+def _learn_ends(room: Room) -> None:
+    """Pods end also while the kubelet does not answer, and windows close meanwhile."""
+    cluster = room.cluster_now()
+    if cluster is not None:
+        with room.lock:
+            room.books.directory.learn(cluster)
+
+
+def _learn(room: Room, reading: HoldingReading, files: HostFiles) -> tuple[str, ...]:
+    """Take it into the books; the ids that they have no GPU for."""
     cluster = room.cluster_now()
     at_ns = reading.read_at.wall_ns
     with room.lock:
         directory = room.books.directory
         if cluster is not None:
             directory.learn(cluster)
+        else:
+            _learn_containers(directory, files, at_ns)
         for allocation in reading.allocations:
             # Without the API server nobody else tells of a later pod of the same name.
             if allocation.devices and (
@@ -101,6 +123,18 @@ def _learn(room: Room, reading: HoldingReading, files: HostFiles) -> None:
                     directory.learn_pod(allocation.namespace, allocation.pod, uid, at_ns)
         directory.forget(at_ns if cluster is None else cluster.read_at.wall_ns)
         room.books.read_holders(reading)
+        return room.books.unmapped_ids(at_ns)
+
+
+def _learn_containers(directory: Directory, files: HostFiles, at_ns: int) -> None:
+    """Where nobody else tells whose a container is, the names of its logs do."""
+    for container_id, (namespace, pod, container) in files.containers.items():
+        uid = files.pod_uid(namespace, pod)
+        if uid is not None:
+            directory.learn_pod(namespace, pod, uid, at_ns)
+            # What was learned of a container stays: a later pod of its pod's name has another UID.
+            if not directory.knows_container(container_id):
+                directory.learn_container(container_id, ContainerName(namespace, pod, container), uid)
 
 
 def watch_nobody(room: Room) -> None:
@@ -108,5 +142,5 @@ def watch_nobody(room: Room) -> None:
     while True:
         with room.lock:
             room.books.read_holders(HoldingReading(room.clock.now(), (), None))
-        if room.stop.wait(HOLDERS_PERIOD_S):
+        if room.wait(HOLDERS_PERIOD_S):
             return

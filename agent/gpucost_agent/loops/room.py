@@ -6,6 +6,7 @@ from typing import Protocol
 
 from gpucost.clock import Clock
 from gpucost.trouble import Stop
+from gpucost.units import NS_PER_SECOND
 from structlog.typing import FilteringBoundLogger
 
 from gpucost_agent.ledger.books import Books
@@ -41,6 +42,19 @@ class Room:
     closing: threading.Lock = field(default_factory=threading.Lock)
     last_read_ns: dict[str, int] = field(default_factory=dict)
     failed: list[Stop] = field(default_factory=list)
+
+    def wait(self, period_s: float) -> bool:
+        """
+        Wait for the next multiple of *period_s* on the monotonic clock; whether the agent ends.
+
+        So all loops wake together, and what one brings into the processor's caches serves the others: a look then
+        costs half of what it costs alone.
+        """
+        period_ns = round(period_s * NS_PER_SECOND)
+        left_ns = period_ns - self.clock.now().monotonic_ns % period_ns
+        if left_ns < period_ns // 10:
+            left_ns += period_ns
+        return self.stop.wait(left_ns / NS_PER_SECOND)
 
     def fail(self, trouble: Stop) -> None:
         """A thread met something that only a person can mend: the agent ends."""

@@ -24,6 +24,9 @@ Namespace and name of the pod of a UID that is on this node and has not ended; N
 The UID of a static pod is here its manifest's hash, as the kubelet writes it.
 """
 
+_MOST_ANSWERS = 1_024
+"""Each container that holds something has one, and pods come and go."""
+
 
 @dataclass(frozen=True, slots=True)
 class ListedContainer:
@@ -36,17 +39,30 @@ class ListedContainer:
     claimed: tuple[ListedDevice, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
 class Ids:
-    """How ids are read: what the driver shows, and names of further resources that are GPUs."""
+    """How ids are read: what the driver shows, and names of further resources that are GPUs. Remembers answers."""
 
-    known: KnownGpus
-    extra_resources: Collection[str] = ()
+    def __init__(self, known: KnownGpus, extra_resources: Collection[str] = ()) -> None:
+        self.known = known
+        self._extra_resources = extra_resources
+        self._answers: dict[tuple[tuple[str, tuple[str, ...]], ...], tuple[DeviceId, ...]] = {}
+
+    def among(self, known: KnownGpus) -> "Ids":
+        """The same among what the driver shows now."""
+        return self if known == self.known else Ids(known, self._extra_resources)
 
     def of(self, by_resource: Mapping[str, tuple[str, ...]]) -> tuple[DeviceId, ...]:
         """The GPUs among a container's ids."""
-        ids = ((resource, raw) for resource, each in by_resource.items() for raw in each)
-        return device_ids(ids, self.known, self.extra_resources)
+        if not by_resource:
+            return ()
+        key = tuple(by_resource.items())
+        answer = self._answers.get(key)
+        if answer is None:
+            if len(self._answers) >= _MOST_ANSWERS:
+                self._answers.clear()
+            ids = ((resource, raw) for resource, each in key for raw in each)
+            answer = self._answers[key] = device_ids(ids, self.known, self._extra_resources)
+        return answer
 
 
 def put_together(
@@ -64,13 +80,16 @@ def put_together(
     containers = list(listed)
     named = [(pod, entry) for entry in given if (pod := names(entry.pod_uid)) is not None]
     uids = _pod_uids(containers, named)
-    found = [
-        Allocation(each.namespace, each.pod, each.name, devices, uids.get((each.namespace, each.pod), ""))
-        for each in containers
-        if (devices := ids.of(each.ids) + claimed(each))
-    ]
-    shown = {(each.namespace, each.pod, each.name) for each in containers}
-    pods = {(each.namespace, each.pod) for each in containers}
+    found = []
+    shown: set[tuple[str, str, str]] = set()
+    pods: set[PodName] = set()
+    for each in containers:
+        pod = (each.namespace, each.pod)
+        if pod in uids:
+            pods.add(pod)
+            shown.add((*pod, each.name))
+        if devices := ids.of(each.ids) + claimed(each):
+            found.append(Allocation(*pod, each.name, devices, uids.get(pod, "")))
     for pod, entry in named:
         # A pod that the kubelet does not list has ended, whatever else is still there of it.
         if pod not in pods or (*pod, entry.container) in shown or uids[pod] != entry.pod_uid:

@@ -31,6 +31,7 @@ class Dcgm:
         self._url = url
         self._clock = clock
         self._before: Instant | None = None
+        self._text, self._said = "", parse_scrape("")
 
     def read(self) -> DcgmReading:
         """
@@ -44,8 +45,14 @@ class Dcgm:
         try:
             text = self._scrape(urlsplit(url if "://" in url else f"http://{url}"))
         except (OSError, http.client.HTTPException, ValueError) as error:
+            if isinstance(error, ConnectionError):
+                # Nobody listens: the one that does so next is another, and measured nothing of the time before it.
+                self._before = None
             raise Retry(f"dcgm-exporter at {url}: {str(error) or type(error).__name__}") from error
-        scrape, now, before = parse_scrape(text), self._clock.now(), self._before
+        if text != self._text:
+            # It takes new values each half minute, and says the same in between.
+            self._text, self._said = text, parse_scrape(text)
+        scrape, now, before = self._said, self._clock.now(), self._before
         self._before = now
         spans = {} if before is None else spans_of(scrape, before, now)
         return DcgmReading(now, spans, scrape.missing, scrape.troubles)

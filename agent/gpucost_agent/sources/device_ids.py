@@ -62,7 +62,8 @@ UNIT_RESOURCES = frozenset(
 """
 Resources whose ids are parts of some GPU (a GiB of its memory, a hundredth of its cores), not GPUs or replicas.
 
-However many of them a container has, they are one GPU that nobody can name, not as many as there are ids.
+However many of them a container has, they are one GPU that nobody can name, not as many as there are ids: also where
+one plugin gives units of several kinds.
 """
 MIG_RESOURCE_PREFIX = "nvidia.com/mig-"
 CLAIM_DRIVER = "gpu.nvidia.com"
@@ -223,7 +224,7 @@ def device_ids(
         entry = device_id(resource, raw, known, extra_resources)
         if entry is not None:
             nameless = entry.device is None and resource in UNIT_RESOURCES
-            found.setdefault((resource, "" if nameless else raw), entry)
+            found.setdefault((resource.partition("/")[0], "") if nameless else (resource, raw), entry)
     return tuple(found.values())
 
 

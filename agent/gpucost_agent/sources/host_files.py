@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
@@ -47,6 +47,11 @@ class HostFiles:
     def container(self, container_id: str) -> ContainerName | None:
         """Whose a container is. Not known where names are so long that the kubelet cut the id off."""
         return self._links.read({}).get(container_id)
+
+    @property
+    def containers(self) -> Mapping[str, ContainerName]:
+        """All containers by their ids, as far as they are known."""
+        return self._links.read({})
 
     def pod_uid(self, namespace: str, pod: str) -> str | None:
         """

@@ -4,18 +4,23 @@ import os
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import grpc
+from google.protobuf.message import DecodeError
 from gpucost.clock import Clock
 from gpucost.kubelet.v1 import api_pb2
-from gpucost.kubelet.v1.api_pb2_grpc import PodResourcesListerStub
 from gpucost.trouble import Retry
+from gpucost.units import NS_PER_SECOND
 
 from gpucost_agent.readings import DeviceId, HoldingReading
 from gpucost_agent.sources.allocations import Ids, ListedContainer, Names, put_together
 from gpucost_agent.sources.claims import ClaimFiles, ListedDevice
 from gpucost_agent.sources.device_ids import KnownGpus
 from gpucost_agent.sources.kubelet_files import KubeletCheckpoint
+from gpucost_agent.sources.listed_pods import ListedPods
+
+Answer = TypeVar("Answer", api_pb2.ListPodResourcesResponse, api_pb2.AllocatableResourcesResponse)
 
 TIMEOUT_S = 5.0
 _LARGEST_ANSWER_BYTES = 16 << 20  # what the kubelet's own clients allow
@@ -27,6 +32,15 @@ _OPTIONS = (
     # A new channel would share the connection of one that was closed a moment ago, and so the kubelet that is gone.
     ("grpc.use_local_subchannel_pool", 1),
 )
+_LIST = "/v1.PodResourcesLister/List"
+_ALLOCATABLE = "/v1.PodResourcesLister/GetAllocatableResources"
+_NOTHING_ASKED = b""
+"""Both requests have no fields."""
+_OFFERED_EVERY_NS = 10 * NS_PER_SECOND
+"""
+The kubelet writes its checkpoint when a device plugin offers other devices, so what it could give is asked for then;
+this often in any case, and at each reading where there is no checkpoint.
+"""
 _REASONS = {
     grpc.StatusCode.RESOURCE_EXHAUSTED: "the kubelet's rate limit for this socket is used up",
     grpc.StatusCode.UNAVAILABLE: "the kubelet does not answer on its socket",
@@ -78,7 +92,11 @@ class PodResources:
         self._names = files.names
         self._checkpoint = KubeletCheckpoint(files.host_root)
         self._claims = ClaimFiles(files.host_root, files.proc_root)
-        self._extra_resources = frozenset(extra_resources)
+        self._ids = Ids(KnownGpus(), frozenset(extra_resources))
+        self._listed = ListedPods(lambda message: _containers(api_pb2.PodResources.FromString(message)))
+        self._offered: dict[str, tuple[str, ...]] | None = None
+        self._offered_as_of: int | None = None
+        self._offered_due_ns = 0
         self._channel: grpc.Channel | None = None
         self._dialled: tuple[int, int] | None = None
 
@@ -89,25 +107,24 @@ class PodResources:
         Raises Retry, with the reason in words, if the kubelet can not be asked; NotPermitted if it may not be.
         """
         try:
-            stub = PodResourcesListerStub(self._dial())  # type: ignore[no-untyped-call]
-            listed = self._list(stub)
+            channel = self._dial()
+            containers = self._list(channel)
         except Retry:
             # What changed is no reason to ask a kubelet that does not answer any faster.
             self._checkpoint.read()
             raise
         read_at = self._clock.now()
-        ids = Ids(self._known(), self._extra_resources)
+        ids = self._ids = self._ids.among(self._known())
         # After the list, so that whatever is listed was written down before: its instant is then in the file's time.
         given = self._checkpoint.read() or ()
-        containers = tuple(containers_of(listed))
 
         def claimed(container: ListedContainer) -> tuple[DeviceId, ...]:
-            return self._claims.device_ids(container.claimed, ids.known)
+            return self._claims.device_ids(container.claimed, ids.known) if container.claimed else ()
 
         return HoldingReading(
             read_at,
             put_together(containers, given, self._names, ids, claimed),
-            self._allocatable(stub, ids),
+            self._allocatable(channel, ids),
             self._checkpoint.written_at_ns,
             self._claims.hidden_from(
                 any(container.claimed for container in containers), lambda uid: self._names(uid) is not None
@@ -151,22 +168,38 @@ class PodResources:
             self._dialled = inode
         return self._channel
 
-    def _list(self, stub: PodResourcesListerStub) -> api_pb2.ListPodResourcesResponse:
+    def _list(self, channel: grpc.Channel) -> tuple[ListedContainer, ...]:
+        answer = self._ask(channel, _LIST)
         try:
-            answer: api_pb2.ListPodResourcesResponse = stub.List(
-                api_pb2.ListPodResourcesRequest(), timeout=TIMEOUT_S
-            )
+            return self._listed.read(answer)
+        except ValueError:
+            # A newer kubelet may say more than which pods there are.
+            return tuple(containers_of(_parsed(api_pb2.ListPodResourcesResponse, answer)))
+        except DecodeError as error:
+            raise Retry(f"the kubelet's list can not be read: {error}") from error
+
+    def _allocatable(self, channel: grpc.Channel, ids: Ids) -> tuple[DeviceId, ...] | None:
+        now_ns, as_of = self._clock.now().monotonic_ns, self._checkpoint.written_at_ns
+        if as_of is None or as_of != self._offered_as_of or now_ns >= self._offered_due_ns:
+            self._offered = self._offered_now(channel)
+            self._offered_as_of = as_of if self._offered is not None else None
+            self._offered_due_ns = now_ns + _OFFERED_EVERY_NS
+        return None if self._offered is None else ids.of(self._offered)
+
+    def _offered_now(self, channel: grpc.Channel) -> dict[str, tuple[str, ...]] | None:
+        try:
+            answer = self._ask(channel, _ALLOCATABLE)
+            return _by_resource(_parsed(api_pb2.AllocatableResourcesResponse, answer).devices)
+        except Retry:
+            return None
+
+    def _ask(self, channel: grpc.Channel, method: str) -> bytes:
+        """The answer as it came: what is in it is mostly known already. Raises Retry."""
+        try:
+            answer: bytes = channel.unary_unary(method, bytes, bytes)(_NOTHING_ASKED, timeout=TIMEOUT_S)
         except grpc.RpcError as error:
             raise self._retry(error) from error
         return answer
-
-    def _allocatable(self, stub: PodResourcesListerStub, ids: Ids) -> tuple[DeviceId, ...] | None:
-        try:
-            answer = stub.GetAllocatableResources(api_pb2.AllocatableResourcesRequest(), timeout=TIMEOUT_S)
-        except grpc.RpcError as error:
-            self._retry(error)
-            return None
-        return ids.of(_by_resource(answer.devices))
 
     def _retry(self, error: grpc.RpcError) -> Retry:
         code = error.code()
@@ -179,8 +212,17 @@ class PodResources:
 def containers_of(listed: api_pb2.ListPodResourcesResponse) -> Iterator[ListedContainer]:
     """The containers of all pods that are listed, in the kubelet's order, with and without devices."""
     for pod in listed.pod_resources:
-        for container in pod.containers:
-            claimed = tuple(
+        yield from _containers(pod)
+
+
+def _containers(pod: api_pb2.PodResources) -> tuple[ListedContainer, ...]:
+    return tuple(
+        ListedContainer(
+            pod.namespace,
+            pod.name,
+            container.name,
+            _by_resource(container.devices),
+            tuple(
                 ListedDevice(
                     resource.claim_namespace,
                     resource.claim_name,
@@ -191,10 +233,17 @@ def containers_of(listed: api_pb2.ListPodResourcesResponse) -> Iterator[ListedCo
                 )
                 for resource in container.dynamic_resources
                 for claim in resource.claim_resources
-            )
-            yield ListedContainer(
-                pod.namespace, pod.name, container.name, _by_resource(container.devices), claimed
-            )
+            ),
+        )
+        for container in pod.containers
+    )
+
+
+def _parsed(message: type[Answer], answer: bytes) -> Answer:
+    try:
+        return message.FromString(answer)
+    except DecodeError as error:
+        raise Retry(f"the kubelet's answer can not be read: {error}") from error
 
 
 def _by_resource(devices: Iterable[api_pb2.ContainerDevices]) -> dict[str, tuple[str, ...]]:

@@ -4,6 +4,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Collection
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 
 from gpucost.clock import Clock
@@ -35,6 +36,7 @@ class Processes:
 
     def __init__(self, proc_root: Path, clock: Clock) -> None:
         self._root = proc_root
+        self._folder = str(proc_root)
         self._clock = clock
         self._seen: OrderedDict[int, _Seen] = OrderedDict()
 
@@ -62,9 +64,15 @@ class Processes:
         seen.alive_at_ns = now_ns
         self._seen[pid] = seen
         self._seen.move_to_end(pid)
-        if len(self._seen) > _MOST_REMEMBERED:
-            self._seen.popitem(last=False)
+        self._forget(now_ns)
         return seen.identity
+
+    def _forget(self, now_ns: int) -> None:
+        """Who was not seen for a minute, the longest unseen being the first; and of too many the first ones."""
+        while len(self._seen) > _MOST_REMEMBERED or (
+            now_ns - next(iter(self._seen.values())).alive_at_ns > _REMEMBERED_NS
+        ):
+            self._seen.popitem(last=False)
 
     def _identity(self, pid: int, start_ticks: int, command: str) -> ProcessIdentity:
         """Raises OSError if the process ended meanwhile, also where another has its PID already."""
@@ -131,8 +139,9 @@ class Processes:
             return ""
 
     def _text(self, name: str) -> str:
-        # Commands are bytes of the process's own choice.
-        return (self._root / name).read_text(encoding="utf-8", errors="replace")
+        # Commands are bytes of the process's own choice. Read each second for each process: plainly, that is cheap.
+        with FileIO(f"{self._folder}/{name}") as file:
+            return file.readall().decode("utf-8", "replace")
 
 
 def parse_stat(text: str) -> tuple[int, str]:

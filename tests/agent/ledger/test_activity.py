@@ -90,6 +90,17 @@ def test_use_counts_for_the_watched_part_of_its_window() -> None:
     assert known.used(of(0, 2_200)) == Used(RING_PROCESS, {"p": watched // 2}, 4, {"p": watched // 200})
 
 
+def test_use_counts_where_its_window_was_watched_and_not_evenly_over_it() -> None:
+    """The ring was missed from 20 to 50: 20 and 50 of the window's 70 watched milliseconds lie around that."""
+    known = Known(0)
+    known.add_samples(ring([10, 20]))
+    known.add_samples(ring([60, 70, 80, 90, 100]))
+    known.add_uses(ProcessWindow(0, 100 * MS, 7, ()), {"p": PPM})
+    for borders, used_ms in ((of(0, 50), 20), (of(50, 100), 50), (of(20, 50), 0), (of(0, 100), 70)):
+        used = known.used(borders)
+        assert (used.by_process["p"] if used is not None else 0) == used_ms * MS
+
+
 def test_use_that_is_given_again_counts_once() -> None:
     known = Known(0)
     known.add_samples(ring([200, 400]))

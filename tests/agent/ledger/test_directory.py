@@ -62,6 +62,13 @@ def test_a_later_pod_that_is_learned_late_is_meant_from_when_the_one_before_it_w
     assert directory.holder(MAIN, at(25)).pod_uid == "u2"
 
 
+def test_two_pods_of_a_name_that_are_heard_of_at_once_were_there_one_after_the_other() -> None:
+    for pods in ((pod("u1", gone_s=20), pod("u2")), (pod("u2"), pod("u1", gone_s=20))):
+        directory = told(Directory(), 30, *pods)
+        ids = [directory.holder(MAIN, at(second)).pod_uid for second in (0, 19.9, 20, 25)]
+        assert ids == ["u1", "u1", "u2", "u2"]
+
+
 def test_a_pod_that_is_gone_and_still_listed_is_itself() -> None:
     directory = told(Directory(), 0, pod("u1", gone_s=20))
     assert directory.holder(MAIN, at(25)).pod_uid == "u1"

@@ -100,6 +100,26 @@ def test_a_pod_with_the_name_of_a_dead_one_is_another_holder() -> None:
     }
 
 
+def test_a_pod_with_the_name_of_a_dead_one_pays_from_its_end_on_though_both_were_heard_of_late() -> None:
+    books = new_books()
+    hear(books, START, END, {ONE: ["web-0"]})
+    learn(books, at(50), an_object("web-0", uid="u1", gone_ns=at(30)), an_object("web-0", uid="u2"))
+    (window,) = close_all(books, END + LATENESS)
+    assert {row.key.holder.pod_uid: row.time.charged_ns for row in window.slices} == {
+        "u1": 30 * SECOND,
+        "u2": 30 * SECOND,
+    }
+
+
+def test_ids_of_no_known_device_are_told_while_somebody_has_them() -> None:
+    books = new_books()
+    assert books.unmapped_ids(at(0)) == ()
+    hear(books, START, END, {}, unmapped=("GPU-9", "GPU-8"))
+    learn(books, at(30), an_object("stranger", a_container(finished_ns=at(20)), phase="Succeeded"))
+    assert sorted(books.unmapped_ids(at(20))) == ["GPU-8", "GPU-9"]
+    assert books.unmapped_ids(at(20.5)) == ()
+
+
 def test_an_id_of_no_known_device_makes_one_free_gpu_unobserved() -> None:
     books = new_books((ONE, TWO))
     hear(books, START, END, {}, unmapped=("GPU-9",))

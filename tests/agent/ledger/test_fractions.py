@@ -217,6 +217,34 @@ def test_a_group_ends_with_its_placeholder() -> None:
     assert billed(books) == {(ONE, "a"): (20, 0, 0, 20), (ONE, "unallocated"): (40, 0, 0, 40)}
 
 
+def test_in_whatever_order_they_are_told_a_group_has_its_living_members() -> None:
+    pods = (
+        a_member("gone", 50, deleted_at_ns=at(0)),
+        a_member("a", 50),
+        an_object("gone-holder", reserves="h", gone_ns=at(0)),
+        an_object("holder", reserves="g"),
+        a_member("b", 25),
+    )
+    for told_pods in (pods, pods[::-1]):
+        found = billed(told({ONE: ["holder"]}, *told_pods, replicas=0))
+        assert found == {
+            (ONE, "a"): (30, 0, 0, 30),
+            (ONE, "b"): (15, 0, 0, 15),
+            (ONE, "unallocated"): (15, 0, 0, 15),
+        }
+
+
+def test_fractions_that_overlapped_before_a_gap_overlap_in_it() -> None:
+    pods = [an_object(name, fractions=[GpuFraction("main", ONE, share_ppm=600_000)]) for name in "ab"]
+    before = told({ONE: ["a", "b"]}, *pods).close_short(END)[-1].checkpoint
+    after = new_books((ONE, TWO), at(120), before)
+    hear(after, at(120), at(180), {ONE: ["a", "b"]}, replicas=10)
+    learn(after, at(120), *pods)
+    gap, _ = close_all(after, at(180) + LATENESS)
+    assert bill([gap])[ONE, "a"] == (30, 0, 0, 30)
+    assert row_of([gap], ONE, "a").flags == ("carried", "overlapping")
+
+
 def test_a_fraction_is_carried_over_a_gap_as_a_fraction() -> None:
     pods = (an_object("a", fractions=[QUARTER]), an_object("b", fractions=[QUARTER]))
     before = told({ONE: ["a", "b"]}, *pods).close_short(END)[-1].checkpoint

@@ -105,7 +105,7 @@ class Node:
         since, self.read_ns = self.read_ns, now
         for uuid, cut in self.layouts.items():
             percent = draw(st.integers(0, 101))
-            instances = [each.gi for each in cut.instances]
+            engines: list[int | None] = [each.gi for each in cut.instances] or [None]
             processes = [
                 RunningProcess(
                     pid, draw(st.none() | st.integers(0, 9)), gi, draw(st.integers(0, 1)), pid == 2
@@ -119,7 +119,7 @@ class Node:
                 [] if cut.mig else [(now, percent)],
                 draw(st.sampled_from((None, rows))),
                 partition=draw(st.sampled_from((cut, cut, cut, None))),
-                gpm=[a_span(since, now, percent, gi, percent) for gi in instances or [None]],
+                gpm=[a_span(since, now, percent, gi, percent) for gi in engines],
                 accounting=draw(st.sampled_from((None, None, rows))),
                 rate=draw(st.sampled_from((None, a_span(since, now, percent)))),
                 processes=draw(st.sampled_from((None, processes))),

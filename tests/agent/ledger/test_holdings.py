@@ -1,5 +1,6 @@
 """Who held what, and when, from answers that come once a second or not at all."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -97,6 +98,89 @@ def test_ids_of_no_known_device_are_named() -> None:
     history.heard(an_answer(START, {}, unmapped=["z", "a"]))
     assert history.latest is not None
     assert [raw for _, raw in history.latest.unmapped] == ["a", "z"]
+
+
+def cut(history: Holdings, *answers: tuple[int, int | None]) -> int:
+    """Answers as (second, how many replicas can be given; None where the kubelet did not say): how many there are."""
+    for second, count in answers:
+        answer = an_answer(START + second * SECOND, {DEVICE: []}, replicas=count or 0)
+        history.heard(answer if count is not None else replace(answer, allocatable=None))
+    assert history.latest is not None
+    return history.latest.replicas.get(DEVICE, 0)
+
+
+def test_a_device_plugin_that_registers_anew_may_cut_its_devices_anew() -> None:
+    assert cut(Holdings(START, GRACE), (0, 4), (1, 2)) == 4, "two of them are not healthy"
+    assert cut(Holdings(START, GRACE), (0, 4), (1, 0), (2, 2)) == 2, "it was away, and is back"
+    assert cut(Holdings(START, GRACE), (0, 4), (1, None), (2, 2)) == 4, "the kubelet did not say"
+    assert cut(Holdings(START, GRACE), (0, 4), (1, 0)) == 4, "who holds on holds what it held"
+
+
+def test_replicas_that_an_agent_before_counted_stand_until_the_plugin_registers_anew() -> None:
+    assert cut(Holdings(START, GRACE, {DEVICE: 8}), (0, 4)) == 8
+    assert cut(Holdings(START, GRACE, {DEVICE: 8}), (0, 4), (1, 0), (2, 4)) == 4
+
+
+def test_replicas_that_are_held_count_though_they_can_not_be_given_any_more() -> None:
+    history = Holdings(START, GRACE)
+    history.heard(an_answer(START, {ONE: ["a", "b", "c"]}, replicas=4, healthy=1))
+    assert history.latest is not None
+    assert history.latest.replicas == {DEVICE: 3}
+    assert {name.pod: count for name, count in history.latest.by_device[DEVICE].items()} == dict.fromkeys(
+        "abc", 1
+    )
+
+
+def changed(*answers: tuple[int, str | None, int | None]) -> list[tuple[float, float, str]]:
+    """Answers as (second, pod, when the kubelet wrote an allocation down)."""
+    history = Holdings(START, GRACE)
+    for second, pod, written in answers:
+        changed_at = None if written is None else START + written * SECOND
+        answer = an_answer(START + second * SECOND, {ONE: [pod]} if pod else {}, changed_at_ns=changed_at)
+        history.heard(answer)
+    return told(history, 0, 100)[:2]
+
+
+def test_an_allocation_begins_when_the_kubelet_wrote_it_down_if_that_lies_between_the_answers() -> None:
+    assert changed((0, None, None), (10, "a", 7)) == [(0, 7, "-"), (7, 70, "a")]
+    assert changed((0, None, None), (10, "a", 10)) == [(0, 10, "-"), (10, 70, "a")]
+    assert changed((0, None, None), (10, "a", 0)) == [(0, 5, "-"), (5, 70, "a")]
+    assert changed((0, None, None), (10, "a", 11)) == [(0, 5, "-"), (5, 70, "a")]
+    assert changed((0, None, None), (10, "a", None)) == [(0, 5, "-"), (5, 70, "a")]
+
+
+def test_a_release_is_not_written_down_when_it_is() -> None:
+    assert changed((0, "a", 0), (10, None, 7)) == [(0, 5, "a"), (5, 70, "-")]
+    assert changed((0, "a", 0), (10, "b", 7)) == [(0, 7, "a"), (7, 70, "b")]
+
+
+def test_the_grace_ends_the_same_whoever_comes_then() -> None:
+    assert told(holdings((0, "a"), (60, "b")), 0, 70) == [(0, 30, "a"), (30, 70, "b")]
+    assert told(holdings((0, "a"), (61, "b")), 0, 70) == [(0, 60, "a"), (60, 61, "?"), (61, 70, "b")]
+
+
+def test_what_is_forgotten_moves_nothing_later() -> None:
+    def story() -> Holdings:
+        return holdings((0, "a"), (10, "a"), (20, "b"), (40, None), (200, "c"))
+
+    whole = told(story(), 0, 300)
+    for second in (0, 14, 15, 16, 30, 31, 99, 100, 101, 199, 200, 260):
+        history = story()
+        history.forget_before(START + second * SECOND)
+        assert told(history, second, 300) == told(story(), second, 300), second
+    history.forget_before(START + 260 * SECOND)
+    assert len(history._runs) == 1
+    assert whole == [
+        (0, 15, "a"), (15, 30, "b"), (30, 100, "-"), (100, 200, "?"), (200, 260, "c"), (260, 300, "?"),
+    ]  # fmt: skip
+
+
+def test_claims_that_are_hidden_are_told() -> None:
+    history = Holdings(START, GRACE)
+    for hidden in (False, True):
+        history.heard(replace(an_answer(START, {}), claims_hidden=hidden))
+        assert history.latest is not None
+        assert history.latest.claims_hidden == hidden
 
 
 STORIES = st.lists(

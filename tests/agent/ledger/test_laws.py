@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from proofs import law_checks
 from proofs.laws import otherwise_listed
-from proofs.random_windows import Window, draw_hour, draw_window
+from proofs.random_windows import Piece, Window, draw_hour, draw_window
 from proofs.under_test import Ledger
 
 LEDGER = Ledger()
@@ -15,7 +15,7 @@ RANDOMS = st.randoms(use_true_random=False)
 MANY = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 
 
-def pieces_of(window: Window) -> list[law_checks.Piece]:
+def pieces_of(window: Window) -> list[Piece]:
     return [piece for piece in law_checks.pieces(window) if law_checks.is_possible(piece)]
 
 

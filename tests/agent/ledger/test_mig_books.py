@@ -116,6 +116,8 @@ def test_an_instance_with_one_small_compute_instance(percent: int, used: float) 
     }
     row = row_of(closed, "2/0", "a")
     assert (row.evidence.method, row.evidence.samples, row.weight) == ("gpm", 60, (1, 4))
+    assert row_of(closed, "2/-", "unallocated").weight == (1, 4)
+    assert row_of(closed, "2/-", "unallocated").key.device == device_of(partly, None)
 
 
 SHARED = an_instance(2, "2g.12gb", 2, 2, parts=(1, 1))

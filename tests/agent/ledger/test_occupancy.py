@@ -1,5 +1,6 @@
 """Who held what: the kubelet's answers with what the API server knows of pods."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -165,3 +166,12 @@ def test_a_placeholder_that_holds_nothing_yet_has_no_group() -> None:
     member = an_object("a", fractions=[GpuFraction(group="g", share_ppm=500_000)])
     for pods in ((member,), (member, an_object("holder", reserves="g"))):
         assert told(occupants({ONE: []}, *pods)) == [(0, 60, "")]
+
+
+def test_where_claims_are_hidden_whatever_looks_free_may_be_held() -> None:
+    found = Occupancy(MINUTE, {Device(ONE): {A: Part(1)}}, unmapped=1, claims_hidden=True)
+    assert found.of(Device(ONE), ALL).free == UNALLOCATED
+    assert found.of(Device(TWO), ALL).free == found.of(Device(THREE), ALL).free == unobserved("claims_hidden")
+    hidden, directory = Holdings(START, 60 * SECOND), Directory()
+    hidden.heard(replace(an_answer(START, {}), claims_hidden=True))
+    assert Occupants(hidden, directory, ()).at(START).claims_hidden

@@ -86,3 +86,21 @@ def test_a_pod_of_which_nobody_told_is_a_shadow_by_what_its_process_says() -> No
         "id-theft",
         ("shadow",),
     )
+
+
+def test_who_works_on_for_a_moment_after_its_release_is_no_shadow_in_the_next_window_either() -> None:
+    books = new_books()
+    learn(books, START, *PODS)
+    hear(books, START, END - SECOND, {ONE: ("a",)})
+    # The release lies in the middle of two answers, half a second before the window's end; the pod works on.
+    hear(books, END, END + MINUTE, {})
+    for second in range(1, 120):
+        end = START + second * SECOND + SECOND // 5
+        busy = {1: 80} if second <= 60 else {3: 80} if second == 65 else {}
+        rows = uses(end - SECOND, end, busy)
+        books.read_gpu(a_look(end, ring=[(end, sum(busy.values()))], uses=rows), WHO)
+    closed = close_all(books, END + MINUTE + LATENESS)
+    late = row_of(closed[1:], ONE, "a")
+    assert (late.time.reserved_ns, late.flags) == (0, ())
+    assert late.time.used_ns > 0
+    assert row_of(closed, ONE, "thief").flags == ("shadow",)

@@ -140,6 +140,37 @@ def test_rows_by_process_stand_in_where_accounting_watched_less() -> None:
     assert (used.method, used.by_process) == (RING_PROCESS, {"a": 30})
 
 
+@pytest.mark.parametrize(("until", "method"), [(90, ACCOUNTING), (85, RING_PROCESS)])
+def test_what_watched_nine_tenths_of_the_longest_watched_as_long(until: int, method: str) -> None:
+    activity = a_ring()
+    activity.add_uses(ProcessWindow(0, 100, 10, ()), {"a": 300_000})
+    for since, end in ((0, 40), (40, until)):
+        activity.add_accounting(ProcessWindow(since, end, 5, ()), {"a": 200_000})
+    used = activity.used(HUNDRED)
+    assert used is not None
+    assert used.method == method
+
+
+def test_rows_count_for_their_own_window_alone() -> None:
+    activity = a_ring()
+    for since, until in ((0, 20), (40, 70), (90, 100)):
+        activity.add_uses(ProcessWindow(since, until, 2, ()), {"a": 1_000_000})
+    for interval, used_ns in ((HUNDRED, 60), (Interval(30, 100), 40), (Interval(50, 95), 25)):
+        used = activity.used(interval)
+        assert used is not None
+        assert used.by_process == {"a": used_ns}
+
+
+def test_rows_that_are_forgotten_move_nothing_later() -> None:
+    activity = a_ring()
+    for since in range(0, 50, 10):
+        activity.add_uses(ProcessWindow(since, since + 10, 1, ()), {"a": 1_000_000})
+    activity.forget_before(35)
+    used = activity.used(Interval(35, 50))
+    assert used is not None
+    assert used.by_process == {"a": 15}
+
+
 def test_rows_of_two_windows_are_summed_in_their_parts() -> None:
     activity = a_ring()
     activity.add_uses(ProcessWindow(0, 40, 4, ()), {"a": 500_000})
@@ -252,13 +283,31 @@ def test_where_one_process_alone_could_be_identified_the_others_use_is_unattribu
     assert (found[ONE, "a"][1], found[ONE, "unattributed"][1], method) == (30, 30, "ring_process")
 
 
+def test_processes_of_one_holder_and_those_of_nobody_are_summed() -> None:
+    books = shared()
+    who = {1: A, 2: B, 3: ProcessIdentity(3, 1, "uid-a")}
+    for end in range(START + SECOND, END + 1, SECOND):
+        window = uses(end - SECOND, end, {1: 10, 2: 20, 3: 30, 4: 15, 5: 25})
+        books.read_gpu(a_look(end, ring=[(end, 100)], uses=window), who)
+    used = {key[1]: paid[1] for key, paid in bill(minute(books)).items()}
+    assert used == {"a": 24, "b": 12, "unattributed": 24}
+
+
+def test_energy_that_did_not_move_is_none_that_was_drawn() -> None:
+    books = new_books()
+    hear(books, START, END, {ONE: ["a"]})
+    for second in (0, 60):
+        books.read_gpu(a_look(START + second * SECOND, energy_uj=7), {})
+    assert row_of(minute(books), ONE, "a").measures.energy_uj == 0
+
+
 def test_energy_is_of_who_is_alone_and_between_the_readings_next_to_the_windows_ends() -> None:
     books = new_books()
     hear(books, START, START + 2 * MINUTE, {ONE: ["a"]})
     for second in (0, 30, 90, 120, 130):
         books.read_gpu(a_look(START + second * SECOND, energy_uj=1_000 + 10 * second), {})
-    first, second = close_all(books, START + 2 * MINUTE + LATENESS)
-    assert [row_of([window], ONE, "a").measures.energy_uj for window in (first, second)] == [600, 600]
+    closed = close_all(books, START + 2 * MINUTE + LATENESS)
+    assert [row_of([window], ONE, "a").measures.energy_uj for window in closed] == [600, 600]
 
 
 def test_energy_that_went_back_or_was_not_read_around_is_not_known() -> None:

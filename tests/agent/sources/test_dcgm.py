@@ -106,6 +106,21 @@ def test_a_failed_scrape_in_between_leaves_no_hole(exporter: Exporter) -> None:
     assert source.read().spans[A][0].since_ns == begun.wall_ns
 
 
+def test_after_nobody_listened_the_first_scrape_is_a_first_one(exporter: Exporter) -> None:
+    clock, address = HandClock(), [exporter.url]
+    source = Dcgm(lambda: address[0], clock)
+    source.read()
+    clock.pass_ns(5 * SECOND)
+    address[0] = "http://127.0.0.1:1/metrics"
+    with pytest.raises(Retry, match="refused"):
+        source.read()
+    address[0] = exporter.url
+    clock.pass_ns(5 * SECOND)
+    assert source.read().spans == {}
+    clock.pass_ns(5 * SECOND)
+    assert source.read().spans[A]
+
+
 def scraped(*engines: int | None) -> Scrape:
     return Scrape({(A, gi): {"busy": 1, "dram": 2} for gi in engines}, (), ())
 

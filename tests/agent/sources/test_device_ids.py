@@ -197,6 +197,14 @@ def test_units_of_memory_or_cores_of_an_unknown_gpu_are_one_unknown_gpu() -> Non
     )
 
 
+def test_cores_and_memory_of_one_plugin_are_one_unknown_gpu() -> None:
+    cores = [("tencent.com/vcuda-core", f"tencent.com/vcuda-core-{number}") for number in range(3)]
+    memory = [("tencent.com/vcuda-memory", f"tencent.com/vcuda-memory-{number}") for number in range(3)]
+    assert device_ids([*cores, *memory], KNOWN) == (
+        DeviceId("tencent.com/vcuda-core", "tencent.com/vcuda-core-0", None),
+    )
+
+
 def test_units_of_memory_of_a_known_gpu_are_replicas_of_it() -> None:
     ids = [("volcano.sh/gpu-memory", f"0-{number}") for number in range(3)]
     assert [(each.device, each.replica) for each in device_ids(ids, KNOWN)] == [

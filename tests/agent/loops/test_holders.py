@@ -1,0 +1,82 @@
+"""When the kubelet is asked: what its ids mean is known once the GPUs were looked at."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+import structlog
+from gpucost.trouble import Retry
+
+from gpucost_agent.loops import holders
+from gpucost_agent.loops.holders import watch_holders
+from gpucost_agent.loops.room import Room
+from gpucost_agent.metrics import Metrics
+from gpucost_agent.readings import Gpu, HoldingReading
+from gpucost_agent.sources.host_files import HostFiles
+
+READ, FALLEN_OFF = Gpu("GPU-1", 0, 0, "A", None), Gpu("GPU-2", -1, None, "A", None)
+
+
+class Kubelet:
+    """Tells when it is asked, and does not answer."""
+
+    changed = False
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+
+    def read(self) -> HoldingReading:
+        self.asked.set()
+        raise Retry("no answer")
+
+
+@contextmanager
+def asking(*gpus: Gpu) -> Iterator[tuple[Room, Kubelet]]:
+    """A thread that asks a kubelet on a node with these GPUs."""
+    nobody = structlog.wrap_logger(None, processors=[_drop])
+    books, stop = SimpleNamespace(gpus=lambda: gpus), threading.Event()
+    room = cast(
+        Room,
+        SimpleNamespace(
+            books=books,
+            metrics=Metrics(),
+            log=nobody,
+            stop=stop,
+            wait=stop.wait,
+            last_read_ns=dict[str, int](),
+        ),
+    )
+    kubelet = Kubelet()
+    thread = threading.Thread(target=watch_holders, args=(room, kubelet, cast(HostFiles, None)))
+    thread.start()
+    try:
+        yield room, kubelet
+    finally:
+        room.stop.set()
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+def _drop(*_: object) -> structlog.typing.EventDict:
+    raise structlog.DropEvent
+
+
+def test_the_kubelet_is_asked_once_each_gpu_was_looked_at() -> None:
+    with asking(READ) as (room, kubelet):
+        assert not kubelet.asked.wait(0.3)
+        room.last_read_ns[READ.uuid] = 1
+        assert kubelet.asked.wait(30)
+
+
+def test_a_gpu_that_fell_off_before_this_agent_is_not_waited_for() -> None:
+    with asking(FALLEN_OFF) as (_, kubelet):
+        assert kubelet.asked.wait(holders.FIRST_LOOKS_S / 2)
+
+
+def test_a_gpu_that_hangs_keeps_nobody_from_asking_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(holders, "FIRST_LOOKS_S", 0.2)
+    with asking(READ) as (_, kubelet):
+        assert kubelet.asked.wait(30)
