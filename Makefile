@@ -15,7 +15,7 @@ COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-h
 	--no-emit-index-url --no-annotate --custom-compile-command "make lock"
 
 .PHONY: help setup toolchain library test browser check format format-check lint types layers fresh \
-	proto proto-check docs docs-check laws golden demo sabotage lock wheel clean
+	proto proto-check docs docs-check laws accuracy footprint mutation golden demo sabotage lock wheel clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -92,6 +92,15 @@ docs-check: $(STAMP)
 laws: $(STAMP) ## the ledger's laws on many random windows (SEED, SECONDS, CI=1)
 	$(BIN)/python hack/proofs/laws.py
 
+accuracy: $(STAMP) library ## every way to share a GPU, used and charged against the truth (SEED, SECONDS, CI=1, SCENARIO)
+	$(BIN)/python -m accuracy
+
+footprint: $(STAMP) library ## memory and processor of the agent, beside a peer's (SEED, SECONDS, CI=1)
+	$(BIN)/python -m footprint
+
+mutation: $(STAMP) ## change the pure ledger line by line; its tests have to notice (SEED, JOBS, CI=1)
+	$(BIN)/python hack/proofs/mutation.py
+
 golden: $(STAMP) library ## write the golden files anew; then read the diff
 	$(BIN)/python -m pytest -m "not gpu and not cluster and not browser" -k golden --update-golden $(PYTEST_ARGUMENTS)
 	git --no-pager diff --stat -- tests
@@ -114,4 +123,4 @@ wheel: $(STAMP) ## dist/gpucost-VERSION-py3-none-any.whl
 	$(BIN)/hatchling build -t wheel -d dist
 
 clean: ## everything that was built, and the virtual environment
-	rm -rf build dist hack/nvml/build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache $(VENV)
+	rm -rf build dist hack/nvml/build hack/clockshim/build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache $(VENV)

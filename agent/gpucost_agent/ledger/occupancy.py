@@ -48,10 +48,10 @@ class Reservation:
     @property
     def alone(self) -> Holder | None:
         """Who holds the whole device by itself."""
-        if len(self.held) != 1 or self.replicas != 1:
+        if len(self.held) != 1:
             return None
         holder, part = self.held[0]
-        return holder if part.replicas or part.share >= 1 else None
+        return holder if part.replicas >= self.replicas or part.share >= 1 else None
 
     @property
     def excess(self) -> str:
@@ -181,6 +181,9 @@ class Occupants:
             for other in held.by_device.get(device, {})
             if (other.namespace, other.pod) == (name.namespace, name.pod)
         }
+        if life.pod is None:
+            # Nobody tells when an init container has ended; those after it run longer.
+            return name.listed or not any(listed for listed, _ in turns.values())
         mine = turns[name.container]
         for other, turn in turns.items():
             # Until the init containers before it have ended, the device is not this one's yet.

@@ -131,7 +131,7 @@ class Stretching:
             method=found.method,
             samples=found.samples,
             excess=reservation.excess,
-            shadows=_shadows(users, reservation) - self._held_about(part, device),
+            shadows=_shadows(users, reservation, self._held_about(part, device)),
             worker=reservation.alone if not users else users[0] if len(users) == 1 else None,
             efficiency=seen.efficiency,
         )
@@ -182,11 +182,15 @@ class Stretching:
         return over_parts(seen, instance, memory, held)[ci]
 
 
-def _shadows(users: list[Holder], reservation: Reservation) -> frozenset[Holder]:
-    """Containers that use what was given to others or to nobody; nobody is called so where it is not known to whom."""
+def _shadows(users: list[Holder], reservation: Reservation, about: set[Holder]) -> frozenset[Holder]:
+    """
+    Containers that use what was given to others or to nobody; nobody is called so where it is not known to whom.
+
+    Who held it *about* that time, and who is of a holder's pod, is none.
+    """
     if reservation.free.kind is HolderKind.UNOBSERVED:
         return frozenset()
-    held = {holder for holder, _ in reservation.held}
+    held = about | {holder for holder, _ in reservation.held}
     pods = {(holder.namespace, holder.pod) for holder in held}
     return frozenset(
         user

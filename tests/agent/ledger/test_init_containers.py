@@ -114,3 +114,17 @@ def test_an_init_container_ends_with_its_pod() -> None:
         (ONE, "p/init"): (40, 0, 0, 40),
         (ONE, "unallocated"): (20, 0, 0, 20),
     }
+
+
+def test_without_the_api_server_the_container_that_is_listed_has_the_device() -> None:
+    books = new_books()
+    hear(books, START, END, {ONE: ["p/init", "p"]}, unlisted=("p/init",))
+    books.directory.learn_pod("ns", "p", "uid-1", START)
+    assert bill(close_all(books, END + LATENESS)) == {(ONE, "p"): (60, 0, 0, 60)}
+
+
+def test_without_the_api_server_an_init_container_alone_has_its_device() -> None:
+    books = new_books()
+    hear(books, START, END, {ONE: ["p/init"]}, unlisted=("p/init",))
+    books.directory.learn_pod("ns", "p", "uid-1", START)
+    assert bill(close_all(books, END + LATENESS)) == {(ONE, "p/init"): (60, 0, 0, 60)}

@@ -56,6 +56,8 @@ def test_a_part_is_no_more_than_another(one: Part, other: Part, least: Part) -> 
         ({}, 1, None),
         ({A: Part(1)}, 1, A),
         ({A: Part(1)}, 2, None),
+        ({A: Part(2)}, 2, A),
+        ({A: Part(3)}, 4, None),
         ({A: Part(1), B: Part(1)}, 1, None),
         ({A: Part(share=Fraction(1))}, 1, A),
         ({A: Part(share=Fraction(1, 2))}, 1, None),
