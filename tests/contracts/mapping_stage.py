@@ -4,7 +4,7 @@ import json
 import re
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,10 @@ class NodeStory:
     """One node of a run: its GPUs in the driver's order, and what its agent kept, said, and showed at its end."""
 
     gpus: tuple[str, ...]
-    slices: tuple[CostSlice, ...]
+    slices: tuple[CostSlice, ...] = field(repr=False)
     end_ns: int
-    log: str
-    metrics: str
+    log: str = field(repr=False)
+    metrics: str = field(repr=False)
 
     def on(self, gpu_uuid: str) -> tuple[CostSlice, ...]:
         """The slices of one GPU."""
@@ -68,7 +68,7 @@ class Run:
     """What was left of a run. *begin_ns* is when its first event was due."""
 
     nodes: Mapping[str, NodeStory]
-    truth: list[dict[str, Any]]
+    truth: list[dict[str, Any]] = field(repr=False)
     begin_ns: int
 
 

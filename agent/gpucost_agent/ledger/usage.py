@@ -54,7 +54,7 @@ def usage(seen: Seen, used: Used[Process] | None, holders: Holders) -> Usage:
         return _alone(holders.alone, seen, parts, used)
     if not seen.busy_ns and not any(parts.values()):
         return Usage(seen.watched_ns, {}, seen.method, seen.samples)
-    if used is not None and used.samples and not holders.blind:
+    if used is not None and (used.samples or any(parts.values())) and not holders.blind:
         parts = _filled(parts, seen.busy_ns, _by_owner(used.rounded_off, holders), holders.limited)
         return Usage(seen.watched_ns, _scaled(parts, seen.busy_ns), used.method, used.samples)
     if held := {holder: held for holder, held in holders.memory.items() if held}:

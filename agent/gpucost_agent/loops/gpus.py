@@ -59,6 +59,11 @@ class Sight:
         if self._blind_looks >= _BLIND_LOOKS:
             self._complaint.failing(f"{blindness}; use on shared GPUs is told by memory, or not at all")
 
+    def works(self) -> None:
+        """A process of the driver's was found."""
+        self._blind_looks = 0
+        self._complaint.works()
+
 
 def watch_gpu(room: Room, gpu: Gpu, source: GpuSource, processes: ProcessSource) -> None:
     """Thread of one GPU: its readings, with its processes identified while they still live."""
@@ -66,8 +71,12 @@ def watch_gpu(room: Room, gpu: Gpu, source: GpuSource, processes: ProcessSource)
     while True:
         try:
             reading = source.read()
-            _take(room, gpu, reading, processes)
-            sight.look({process.pid for process in reading.processes or ()})
+            identities = _take(room, gpu, reading, processes)
+            running = {process.pid for process in reading.processes or ()}
+            if any(identities[pid] is not None for pid in running):
+                sight.works()
+            else:
+                sight.look(running)
         except Retry as trouble:
             complaint.failing(str(trouble))
         except Stop as trouble:
@@ -79,7 +88,10 @@ def watch_gpu(room: Room, gpu: Gpu, source: GpuSource, processes: ProcessSource)
             return
 
 
-def _take(room: Room, gpu: Gpu, reading: GpuReading, processes: ProcessSource) -> None:
+def _take(
+    room: Room, gpu: Gpu, reading: GpuReading, processes: ProcessSource
+) -> dict[int, ProcessIdentity | None]:
+    """Into the books; who its processes are."""
     for name in reading.troubles:
         room.metrics.troubles.labels("nvml", name).inc()
     identities = {pid: processes.identify(pid) for pid in _pids(reading)}
@@ -87,6 +99,7 @@ def _take(room: Room, gpu: Gpu, reading: GpuReading, processes: ProcessSource) -
     room.metrics.last_read.labels(gpu.uuid).set(reading.read_at.wall_ns / NS_PER_SECOND)
     with room.lock:
         room.books.read_gpu(reading, identities)
+    return identities
 
 
 def _pids(reading: GpuReading) -> set[int]:

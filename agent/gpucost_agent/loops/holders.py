@@ -21,8 +21,8 @@ FIRST_LOOKS_S = 5.0
 
 _LOOKED_S = 0.05
 
-_GLANCES = 5
-"""So often in a period it is looked whether the kubelet wrote an allocation down; a look is one stat."""
+_GLANCE_S = 0.2
+"""So often it is looked whether the kubelet wrote an allocation down; a look is one stat."""
 
 
 class HolderSource(Protocol):
@@ -58,8 +58,8 @@ def watch_holders(room: Room, source: HolderSource, files: HostFiles) -> None:
             complaint.works()
             unmapped = _learn(room, reading, files)
             told.answer(unmapped, reading.claims_hidden)
-        for _ in range(_GLANCES):
-            if room.stop.wait(HOLDERS_PERIOD_S / _GLANCES) or source.changed:
+        for _ in range(round(room.left_s(HOLDERS_PERIOD_S) / _GLANCE_S)):
+            if room.wait(_GLANCE_S) or source.changed:
                 break
 
 

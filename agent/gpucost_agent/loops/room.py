@@ -50,11 +50,15 @@ class Room:
         So all loops wake together, and what one brings into the processor's caches serves the others: a look then
         costs half of what it costs alone.
         """
+        return self.stop.wait(self.left_s(period_s))
+
+    def left_s(self, period_s: float) -> float:
+        """How long it is to that instant; to the one after it where it is too near to rest until then."""
         period_ns = round(period_s * NS_PER_SECOND)
         left_ns = period_ns - self.clock.now().monotonic_ns % period_ns
         if left_ns < period_ns // 10:
             left_ns += period_ns
-        return self.stop.wait(left_ns / NS_PER_SECOND)
+        return left_ns / NS_PER_SECOND
 
     def fail(self, trouble: Stop) -> None:
         """A thread met something that only a person can mend: the agent ends."""

@@ -8,8 +8,10 @@ from typing import cast
 
 import pytest
 import structlog
+from gpucost.system_clock import SystemClock
 from gpucost.trouble import Retry
 
+from gpucost_agent.ledger.books import Books
 from gpucost_agent.loops import holders
 from gpucost_agent.loops.holders import watch_holders
 from gpucost_agent.loops.room import Room
@@ -37,18 +39,8 @@ class Kubelet:
 def asking(*gpus: Gpu) -> Iterator[tuple[Room, Kubelet]]:
     """A thread that asks a kubelet on a node with these GPUs."""
     nobody = structlog.wrap_logger(None, processors=[_drop])
-    books, stop = SimpleNamespace(gpus=lambda: gpus), threading.Event()
-    room = cast(
-        Room,
-        SimpleNamespace(
-            books=books,
-            metrics=Metrics(),
-            log=nobody,
-            stop=stop,
-            wait=stop.wait,
-            last_read_ns=dict[str, int](),
-        ),
-    )
+    books = cast(Books, SimpleNamespace(gpus=lambda: gpus))
+    room = Room(books, SystemClock(), Metrics(), nobody, None, threading.Event(), 0)
     kubelet = Kubelet()
     thread = threading.Thread(target=watch_holders, args=(room, kubelet, cast(HostFiles, None)))
     thread.start()
