@@ -42,8 +42,8 @@ _LONGEST_GAP_NS = 7 * 24 * 3_600 * 1_000_000_000
 """Of a gap longer than the spool's bound only the end is closed here; the aggregator closes the rest."""
 
 
-_KEPT_NS = 60 * 1_000_000_000
-"""So long readings are kept that a closed window has taken in: the longest span of a reading across its border."""
+_KEPT_NS = 15 * 1_000_000_000
+"""So long readings are kept that a closed window has taken in, for those that lie across its border."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,15 +246,13 @@ class Books:
 
     def _close(self, interval: Interval) -> ClosedWindow:
         occupants = self._occupants()
-        looked_at = interval.cut(Interval(self.first_look_ns, max(interval.end_ns, self.first_look_ns + 1)))
         wide = Interval(interval.start_ns - _KEPT_NS, interval.end_ns + self.method.lateness_ns)
-        around = (
-            wide.cut(Interval(self.first_look_ns, wide.end_ns)) if wide.end_ns > self.first_look_ns else None
-        )
+        looked_at = wide.cut(Interval(self.first_look_ns, max(wide.end_ns, self.first_look_ns + 1)))
+        around = tuple(occupants.periods(looked_at)) if looked_at is not None else ()
         view = NodeView(
             self.directory,
-            tuple(occupants.periods(looked_at)) if looked_at is not None else (),
-            tuple(occupants.periods(around)) if around is not None else (),
+            tuple(each for occupancy in around if (each := occupancy.cut(interval)) is not None),
+            around,
             occupants.at(self.first_look_ns) if self.before is not None else None,
             tuple(sorted(self._books)),
             self.before,

@@ -79,6 +79,10 @@ class Directory:
         for lives in self._lives.values():
             yield from lives
 
+    def lives(self, namespace: str, pod: str) -> tuple[PodLife, ...]:
+        """The pods of this name, in the order in which they were heard of."""
+        return tuple(self._lives.get((namespace, pod), ()))
+
     def life(self, name: ContainerName, at_ns: int) -> PodLife | None:
         """The pod that was meant by its name at *at_ns*; None where nobody told of one."""
         lives = self._lives.get((name.namespace, name.pod), [])

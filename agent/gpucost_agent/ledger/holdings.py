@@ -81,11 +81,14 @@ class Holdings:
         self._runs: list[_Run] = []
         self._replicas = dict(replicas or {})
         self._offered: set[Device] | None = None
+        self._heard: HoldingReading | None = None
 
     def heard(self, reading: HoldingReading) -> None:
         """Add an answer; it is later than those before it."""
-        at, held = reading.read_at.wall_ns, self._held(reading)
         last = self._runs[-1] if self._runs else None
+        same = last is not None and _says_the_same(reading, self._heard)
+        self._heard = reading
+        at, held = reading.read_at.wall_ns, last.held if last is not None and same else self._held(reading)
         if last is not None and last.held == held and at - last.last_ns <= self._grace_ns:
             last.last_ns = at
         else:
@@ -173,6 +176,16 @@ class Holdings:
             for device in offered - self._offered:
                 self._replicas.pop(device, None)
         self._offered = offered
+
+
+def _says_the_same(reading: HoldingReading, before: HoldingReading | None) -> bool:
+    """Whether a source gave what it gave before, as it does nearly each second; a quick look, that may miss it."""
+    return (
+        before is not None
+        and reading.allocations is before.allocations
+        and reading.allocatable is before.allocatable
+        and reading.claims_hidden == before.claims_hidden
+    )
 
 
 def _grants(held: Held) -> set[tuple[Device, ContainerName]]:

@@ -5,8 +5,8 @@ The kubelet's list leaves out ordinary init containers, which hold devices that 
 old kubelets list finished pods with their devices; schedulers of fractions write who got what into annotations.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import pairwise
 
@@ -89,6 +89,11 @@ class Occupancy:
     unmapped: int = 0
     claims_hidden: bool = False
 
+    def cut(self, interval: Interval) -> "Occupancy | None":
+        """The same for the part of *interval* that lies in it; None where none does."""
+        part = self.interval.cut(interval)
+        return replace(self, interval=part) if part is not None else None
+
     def of(self, device: Device, gpu_uuids: tuple[str, ...]) -> Reservation:
         """The reservation of *device*, on a node with these GPUs."""
         if self.by_device is None:
@@ -128,7 +133,7 @@ class Occupants:
             if period.held is None:
                 yield Occupancy(period.interval, None)
                 continue
-            for part in _cut(period.interval, self._instants()):
+            for part in _cut(period.interval, self._instants(period.held)):
                 yield self._at(period.held, part)
 
     def at(self, instant_ns: int) -> Occupancy:
@@ -140,8 +145,25 @@ class Occupants:
         latest = self.holdings.latest
         return () if latest is None else tuple(raw for _, raw in self._unmapped(latest, at_ns))
 
-    def _instants(self) -> set[int]:
-        return {instant for life in self.directory.pods() for instant in life.instants()}
+    def _instants(self, held: Held) -> Iterator[int]:
+        """When something happened to a pod that may move who holds what of *held*."""
+        pods = {(name.namespace, name.pod) for name in _given(held)}
+        for namespace, pod in pods:
+            lives = self.directory.lives(namespace, pod)
+            for life in lives:
+                yield from life.ends()
+                if len(lives) > 1:
+                    yield life.first_seen_ns
+        for life in self._grouped():
+            yield life.begin_ns
+            yield from life.ends()
+
+    def _grouped(self) -> Iterator[PodLife]:
+        """Placeholders of a scheduler of fractions, and pods of their groups, to which the kubelet gave nothing."""
+        if self.fractions:
+            for life in self.directory.pods():
+                if life.pod is not None and (life.pod.reserves or any(f.group for f in life.pod.fractions)):
+                    yield life
 
     def _at(self, held: Held, part: Interval) -> Occupancy:
         at_ns = part.start_ns
@@ -215,9 +237,8 @@ class Occupants:
         return None
 
     def _add_fractions(self, found: dict[Device, dict[Holder, Part]], held: Held, at_ns: int) -> None:
-        given = {name for names in held.by_device.values() for name in names}
-        given |= {name for name, _ in held.unmapped}
         pods_told: set[tuple[str, str]] = set()
+        given = [name for name in _given(held) if self._fractions(name, at_ns)]
         for name in sorted(given, key=lambda name: (self._place(name, at_ns), name)):
             pod = name.namespace, name.pod
             for gpu, fraction in self._fractions(name, at_ns):
@@ -226,7 +247,7 @@ class Occupants:
                     self._add_fraction(found, fraction, gpu, name, at_ns)
             pods_told.add(pod)
         groups = self._groups(held, at_ns)
-        for life in self.directory.pods():
+        for life in self._grouped() if groups else ():
             if life.pod is None or not _lives(life, at_ns):
                 continue
             for fraction in life.pod.fractions:
@@ -260,7 +281,7 @@ class Occupants:
         """The GPU that a scheduler's placeholder holds for each group."""
         known = {gpu.uuid: gpu for gpu in self.gpus}
         groups: dict[str, Gpu] = {}
-        for life in self.directory.pods():
+        for life in self._grouped():
             if life.pod is None or not life.pod.reserves or not _lives(life, at_ns):
                 continue
             uuid = life.pod.reserves_uuid or next(
@@ -297,7 +318,13 @@ def _add(found: dict[Device, dict[Holder, Part]], device: Device, holder: Holder
     holders[holder] = holders[holder] + part if holder in holders else part
 
 
-def _cut(interval: Interval, instants: set[int]) -> Iterator[Interval]:
-    inside = sorted(instant for instant in instants if interval.start_ns < instant < interval.end_ns)
+def _given(held: Held) -> set[ContainerName]:
+    """The containers to which the kubelet gave something."""
+    given = {name for names in held.by_device.values() for name in names}
+    return given | {name for name, _ in held.unmapped}
+
+
+def _cut(interval: Interval, instants: Iterable[int]) -> Iterator[Interval]:
+    inside = sorted({instant for instant in instants if interval.start_ns < instant < interval.end_ns})
     for start, end in pairwise([interval.start_ns, *inside, interval.end_ns]):
         yield Interval(start, end)

@@ -24,13 +24,17 @@ class PodLife:
     first_seen_ns: int
     last_seen_ns: int
     pod: Pod | None = None
-    finished_seen_ns: int | None = None
+    end_ns: int | None = None
+    """When none of its containers was left for good; None while one may run."""
+    _finished_seen_ns: int | None = None
 
     def learn(self, pod: Pod, at_ns: int) -> None:
         """The API server says this of it."""
         self.pod = pod
-        if pod.phase in _TERMINAL and self.finished_seen_ns is None:
-            self.finished_seen_ns = at_ns
+        if pod.phase in _TERMINAL and self._finished_seen_ns is None:
+            self._finished_seen_ns = at_ns
+        ends = [end for end in (pod.deleted_at_ns, self._finished_ns(pod)) if end is not None]
+        self.end_ns = min(ends, default=None)
 
     @property
     def gone_at_ns(self) -> int | None:
@@ -43,12 +47,6 @@ class PodLife:
         started = self.pod.containers if self.pod is not None else ()
         return min([self.first_seen_ns, *(each.started_at_ns for each in started if each.started_at_ns)])
 
-    @property
-    def end_ns(self) -> int | None:
-        """When none of its containers was left for good; None while one may run."""
-        ends = [end for end in (self.gone_at_ns, self._finished_ns()) if end is not None]
-        return min(ends, default=None)
-
     def init_end_ns(self, container: str) -> int | None:
         """When the init container of this name had ended; None while it may run."""
         ends = [end_of(each) for each in self._containers() if each.init and each.name == container]
@@ -60,9 +58,8 @@ class PodLife:
         inits = [each.name for each in self._containers() if each.init]
         return inits.index(container) if container in inits else len(inits)
 
-    def instants(self) -> Iterator[int]:
-        """When something about it changed that may move who holds what."""
-        yield self.begin_ns
+    def ends(self) -> Iterator[int]:
+        """When it, or an init container of it, had ended: that may move who holds what."""
         if self.end_ns is not None:
             yield self.end_ns
         for container in self._containers():
@@ -72,11 +69,11 @@ class PodLife:
     def _containers(self) -> tuple[PodContainer, ...]:
         return self.pod.containers if self.pod is not None else ()
 
-    def _finished_ns(self) -> int | None:
-        if self.pod is None or self.finished_seen_ns is None:
+    def _finished_ns(self, pod: Pod) -> int | None:
+        if self._finished_seen_ns is None:
             return None
-        ends = [end for each in self.pod.containers if (end := end_of(each)) is not None]
-        return min(max(ends), self.finished_seen_ns) if ends else self.finished_seen_ns
+        ends = [end for each in pod.containers if (end := end_of(each)) is not None]
+        return min(max(ends), self._finished_seen_ns) if ends else self._finished_seen_ns
 
 
 def end_of(container: PodContainer) -> int | None:

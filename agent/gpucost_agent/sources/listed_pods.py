@@ -20,13 +20,21 @@ class ListedPods(Generic[Parsed]):
     def __init__(self, parse: Callable[[bytes], tuple[Parsed, ...]]) -> None:
         self._parse = parse
         self._known: dict[bytes, tuple[Parsed, ...]] = {}
+        self._said: tuple[Parsed, ...] = ()
 
     def read(self, answer: bytes) -> tuple[Parsed, ...]:
-        """What all pods are parsed to, in the list's order. Raises ValueError if it has something beside pods."""
-        known = self._known
-        found = [(message, known.get(message) or self._parse(message)) for message in messages(answer)]
-        self._known = dict(found)
-        return tuple(parsed for _, pod in found for parsed in pod)
+        """
+        What all pods are parsed to; the same object while the list says the same, in whatever order.
+
+        Raises ValueError if it has something beside pods.
+        """
+        known, listed = self._known, list(messages(answer))
+        if len(listed) != len(known) or not all(message in known for message in listed):
+            self._known = {
+                message: known[message] if message in known else self._parse(message) for message in listed
+            }
+            self._said = tuple(parsed for message in listed for parsed in self._known[message])
+        return self._said
 
 
 def messages(answer: bytes) -> Iterator[bytes]:

@@ -13,11 +13,11 @@ from gpucost.kubelet.v1 import api_pb2
 from gpucost.trouble import Retry
 from gpucost.units import NS_PER_SECOND
 
-from gpucost_agent.readings import DeviceId, HoldingReading
-from gpucost_agent.sources.allocations import Ids, ListedContainer, Names, put_together
+from gpucost_agent.readings import Allocation, DeviceId, HoldingReading
+from gpucost_agent.sources.allocations import Ids, ListedContainer, Names, PodName, put_together
 from gpucost_agent.sources.claims import ClaimFiles, ListedDevice
 from gpucost_agent.sources.device_ids import KnownGpus
-from gpucost_agent.sources.kubelet_files import KubeletCheckpoint
+from gpucost_agent.sources.kubelet_files import GivenIds, KubeletCheckpoint
 from gpucost_agent.sources.listed_pods import ListedPods
 
 Answer = TypeVar("Answer", api_pb2.ListPodResourcesResponse, api_pb2.AllocatableResourcesResponse)
@@ -70,6 +70,17 @@ class NodeFiles:
 NO_FILES = NodeFiles(Path("/nonexistent"), Path("/nonexistent"), lambda _: None)
 
 
+@dataclass(frozen=True, slots=True)
+class _PutTogether:
+    """Allocations, and what they were put together of."""
+
+    containers: tuple[ListedContainer, ...]
+    given: tuple[GivenIds, ...]
+    ids: Ids
+    looked_up: tuple[list[PodName | None], list[tuple[DeviceId, ...]]]
+    allocations: tuple[Allocation, ...]
+
+
 class PodResources:
     """
     Asks the kubelet of this node. For one thread.
@@ -97,6 +108,7 @@ class PodResources:
         self._offered: dict[str, tuple[str, ...]] | None = None
         self._offered_as_of: int | None = None
         self._offered_due_ns = 0
+        self._put_together: _PutTogether | None = None
         self._channel: grpc.Channel | None = None
         self._dialled: tuple[int, int] | None = None
 
@@ -118,12 +130,9 @@ class PodResources:
         # After the list, so that whatever is listed was written down before: its instant is then in the file's time.
         given = self._checkpoint.read() or ()
 
-        def claimed(container: ListedContainer) -> tuple[DeviceId, ...]:
-            return self._claims.device_ids(container.claimed, ids.known) if container.claimed else ()
-
         return HoldingReading(
             read_at,
-            put_together(containers, given, self._names, ids, claimed),
+            self._allocations(containers, given, ids),
             self._allocatable(channel, ids),
             self._checkpoint.written_at_ns,
             self._claims.hidden_from(
@@ -167,6 +176,27 @@ class PodResources:
             self._channel = grpc.insecure_channel(f"unix:{self._socket}", options=_OPTIONS)
             self._dialled = inode
         return self._channel
+
+    def _allocations(
+        self, containers: tuple[ListedContainer, ...], given: tuple[GivenIds, ...], ids: Ids
+    ) -> tuple[Allocation, ...]:
+        """Who holds what; the same object while all that it is put together of is the same."""
+        claims = {
+            id(each): self._claims.device_ids(each.claimed, ids.known) for each in containers if each.claimed
+        }
+        looked_up = ([self._names(entry.pod_uid) for entry in given], list(claims.values()))
+        before = self._put_together
+        if before is None or not (
+            before.containers is containers
+            and before.given is given
+            and before.ids is ids
+            and before.looked_up == looked_up
+        ):
+            found = put_together(
+                containers, given, self._names, ids, lambda container: claims.get(id(container), ())
+            )
+            self._put_together = before = _PutTogether(containers, given, ids, looked_up, found)
+        return before.allocations
 
     def _list(self, channel: grpc.Channel) -> tuple[ListedContainer, ...]:
         answer = self._ask(channel, _LIST)
