@@ -15,7 +15,7 @@ COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-h
 	--no-emit-index-url --no-annotate --custom-compile-command "make lock"
 
 .PHONY: help setup toolchain library test browser check format format-check lint types layers fresh \
-	proto proto-check docs docs-check laws accuracy footprint mutation golden demo sabotage lock wheel clean
+	proto proto-check docs docs-check laws accuracy footprint machine gpu mutation golden demo sabotage lock wheel clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -98,6 +98,12 @@ accuracy: $(STAMP) library ## every way to share a GPU, used and charged against
 footprint: $(STAMP) library ## memory and processor of the agent, beside a peer's (SEED, SECONDS, CI=1)
 	$(BIN)/python -m footprint
 
+machine: $(STAMP) library ## random lives of nodes under the real agent, laws after every window (SEED, EXAMPLES, SECONDS)
+	$(BIN)/python -m pytest tests/machine $(PYTEST_ARGUMENTS)
+
+gpu: $(STAMP) library ## on a machine with a GPU: the real driver under a known load (SECONDS, GPU; SIMULATED=1, OWNER)
+	$(BIN)/python -m gpu
+
 mutation: $(STAMP) ## change the pure ledger line by line; its tests have to notice (SEED, JOBS, CI=1)
 	$(BIN)/python hack/proofs/mutation.py
 
@@ -118,6 +124,7 @@ lock: ## lock the requirements anew (needs uv)
 	$(COMPILE) --extra agent pyproject.toml -o requirements/agent.txt
 	$(COMPILE) --extra aggregator pyproject.toml -o requirements/aggregator.txt
 	$(COMPILE) --extra agent --extra aggregator --group dev pyproject.toml -o requirements/dev.txt
+	$(COMPILE) requirements/peers.in -o requirements/peers.txt
 
 wheel: $(STAMP) ## dist/gpucost-VERSION-py3-none-any.whl
 	$(BIN)/hatchling build -t wheel -d dist

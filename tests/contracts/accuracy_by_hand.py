@@ -134,4 +134,5 @@ def recording() -> Recording:
         tuple(scrapes),
         1.0,
         (),
+        (),
     )

@@ -12,14 +12,15 @@ from gpucost.cost_slice import CostSlice
 
 from contracts.node_stage import NANODOLLARS_PER_HOUR, SECOND
 from contracts.run_books import Books, Window
-from proofs.law_checks import devices
+from proofs.law_checks import REMAINDER, WHOLE, devices
 from proofs.random_windows import Cut, Instance, Part
 from simnode.mig_profiles import partitioning
 from simnode.world import Gpu, Node
 
 HOUR_NS = 3_600 * SECOND
+DeviceName = tuple[str, str, str, str]
 _UNSURE_S = 5.0
-"""After a change of a GPU's layout its windows may have the devices of both."""
+"""Around a change of a GPU's layout its windows may have the devices of both."""
 
 
 class Laws:
@@ -104,22 +105,27 @@ class Laws:
         costs = sum(row.cost.nanodollars for row in rows), sum(row.cost.reserved_nanodollars for row in rows)
         if costs != (cost, cost):
             yield f"law 3: {where}: {cost} nano-dollars, charged and reserved are {costs}"
-        cut = self._cut(gpu, window, real_ns)
-        if cut is not None:
-            yield from _devices(where, rows, cut)
+        expected = self._devices(gpu, window, real_ns)
+        found: Counter[DeviceName] = Counter()
+        for row in rows:
+            device = row.key.device
+            name = (_text(device.gi), _text(device.ci), device.profile, _text(device.placement))
+            found[name] += row.time.charged_ns
+        if expected is not None and expected != dict(found):
+            yield f"law 1: {where}: {expected} expected, charged {dict(found)}"
 
-    def _cut(self, gpu: Gpu, window: Window, real_ns: int) -> Cut | None:
-        """The GPU's layout in a window; None where it may be another in a part of it."""
+    def _devices(self, gpu: Gpu, window: Window, real_ns: int) -> dict[DeviceName, int] | None:
+        """The devices of a GPU in a window, and their time; None where they may be others in a part of it."""
         begin_s, end_s = self._books.second(window.start_ns), self._books.second(window.end_ns)
         changes = [(layout.at_ns / SECOND, layout.at_ns / SECOND) for layout in gpu.layouts if layout.at_ns]
-        unsure = [(from_s, to_s + _UNSURE_S) for from_s, to_s in (*changes, *self._blind)]
+        unsure = [(from_s - _UNSURE_S, to_s + _UNSURE_S) for from_s, to_s in (*changes, *self._blind)]
         if self._stepped or (
             gpu.layouts and any(from_s < end_s and begin_s < to_s for from_s, to_s in unsure)
         ):
             return None
         layout = gpu.layout(window.start_ns - self._books.start_ns)
-        if layout is None:
-            return Cut(real_ns)
+        if layout is None or not layout.instances:
+            return {WHOLE if layout is None else REMAINDER: real_ns}
         kinds = partitioning(gpu.model)
         instances = tuple(
             Instance(
@@ -132,18 +138,8 @@ class Laws:
             )
             for each in layout.instances
         )
-        return Cut(real_ns, (), instances, kinds.slices, kinds.memory_slices)
-
-
-def _devices(where: str, rows: Sequence[CostSlice], cut: Cut) -> Iterator[str]:
-    found: Counter[tuple[str, str, str, str]] = Counter()
-    for row in rows:
-        device = row.key.device
-        name = (_text(device.gi), _text(device.ci), device.profile, _text(device.placement))
-        found[name] += row.time.charged_ns
-    expected = {device: ns for device, ns in devices(cut) if ns}
-    if expected != dict(found):
-        yield f"law 1: {where}: {expected} expected, charged {dict(found)}"
+        cut = Cut(real_ns, (), instances, kinds.slices, kinds.memory_slices)
+        return {device: ns for device, ns in devices(cut) if ns}
 
 
 def _slice(row: CostSlice, window: Window) -> Iterator[str]:
