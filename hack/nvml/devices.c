@@ -3,6 +3,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "handles.h"
 #include "view.h"
 
 static nvmlReturn_t count_of(uint32_t *count) {
@@ -61,7 +62,7 @@ static nvmlReturn_t mig_by_uuid(const struct sim_header *header, const char *uui
             const struct sim_compute_instance *one = &now.gpu.compute_instances[slot];
             if (!one->number || strcmp(one->uuid, uuid))
                 continue;
-            *device = mig_handle(i, slot, one->number);
+            *device = handle_for(mig_handles, i, slot, one->number);
             snapshot_free(&now);
             return NVML_SUCCESS;
         }

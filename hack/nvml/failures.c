@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "handles.h"
 #include "view.h"
 
 static _Atomic int64_t initialized_ns = INT64_MIN;
@@ -58,7 +59,7 @@ nvmlReturn_t failures_gate(const char *call, nvmlDevice_t device) {
     uint32_t number;
     if (!header)
         return NVML_SUCCESS; /* the call itself says that it is not initialised */
-    if (device && view_device(device, &gpu, &index) != NVML_SUCCESS && !mig_handle_of(device, &index, &slot, &number))
+    if (device && view_device(device, &gpu, &index) != NVML_SUCCESS && !handle_in(mig_handles, device, &index, &slot, &number))
         index = SIM_NO_GPU;
     for (unsigned i = 0; i < header->failure_count; i++) {
         const struct sim_failure *failure = failure_at(header, i);

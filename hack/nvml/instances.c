@@ -1,43 +1,6 @@
-/* Handles of MIG devices and of instances, and what the driver says of GPU instances and compute instances.
- *
- * Handle values are few and are used again. One that was given out for an instance that is no more is refused, until
- * the same value is given out for another instance: whoever keeps handles over a reconfiguration reads a stranger.
- */
-#include <stdatomic.h>
-
+/* What the driver says of GPU instances and compute instances. */
+#include "handles.h"
 #include "view.h"
-
-struct instance_handle {
-    _Atomic uint32_t number;
-};
-static struct instance_handle mig_handles[SIM_MOST_GPUS][SIM_MOST_INSTANCES];
-static struct instance_handle gpu_instance_handles[SIM_MOST_GPUS][SIM_MOST_INSTANCES];
-static struct instance_handle compute_instance_handles[SIM_MOST_GPUS][SIM_MOST_INSTANCES];
-
-static void *handle_for(struct instance_handle table[][SIM_MOST_INSTANCES], unsigned index, unsigned slot,
-                        uint32_t number) {
-    atomic_store(&table[index][slot].number, number);
-    return &table[index][slot];
-}
-
-static int handle_in(struct instance_handle table[][SIM_MOST_INSTANCES], const void *handle, unsigned *index,
-                     unsigned *slot, uint32_t *number) {
-    uintptr_t at = (uintptr_t)handle, first = (uintptr_t)table, size = sizeof(struct instance_handle);
-    if (at < first || at >= first + SIM_MOST_GPUS * SIM_MOST_INSTANCES * size || (at - first) % size)
-        return 0;
-    *index = (unsigned)((at - first) / size / SIM_MOST_INSTANCES);
-    *slot = (unsigned)((at - first) / size % SIM_MOST_INSTANCES);
-    *number = atomic_load(&table[*index][*slot].number);
-    return *number != 0;
-}
-
-nvmlDevice_t mig_handle(unsigned index, unsigned slot, uint32_t number) {
-    return handle_for(mig_handles, index, slot, number);
-}
-
-int mig_handle_of(nvmlDevice_t device, unsigned *index, unsigned *slot, uint32_t *number) {
-    return handle_in(mig_handles, device, index, slot, number);
-}
 
 const struct sim_gpu_instance *gpu_instance_of(const struct snapshot *now, uint32_t gi) {
     for (unsigned i = 0; i < SIM_MOST_INSTANCES; i++)

@@ -1,6 +1,7 @@
 /* MIG devices: the mode, the devices by number, and what can be asked of one. */
 #include <string.h>
 
+#include "handles.h"
 #include "view.h"
 
 EXPORT nvmlReturn_t nvmlDeviceGetMigMode(nvmlDevice_t device, uint32_t *current, uint32_t *pending) {
@@ -58,7 +59,7 @@ EXPORT nvmlReturn_t nvmlDeviceGetMigDeviceHandleByIndex(nvmlDevice_t device, uin
     else if (!now.gpu.mig || !now.gpu.compute_instances[number].number)
         result = NVML_ERROR_NOT_FOUND;
     else
-        *mig = mig_handle(index, number, now.gpu.compute_instances[number].number);
+        *mig = handle_for(mig_handles, index, number, now.gpu.compute_instances[number].number);
     snapshot_free(&now);
     return result;
 }

@@ -1,5 +1,6 @@
 /* Opens the simulator's mapping read-only and copies consistent snapshots out of it. */
 #define _GNU_SOURCE
+#include "handles.h"
 #include "view.h"
 
 #include <dlfcn.h>
@@ -132,7 +133,7 @@ nvmlReturn_t view_device(nvmlDevice_t device, const struct sim_gpu **gpu, unsign
     }
     unsigned parent, slot;
     uint32_t number;
-    if (!mig_handle_of(device, &parent, &slot, &number) || parent >= header->gpu_count)
+    if (!handle_in(mig_handles, device, &parent, &slot, &number) || parent >= header->gpu_count)
         return NVML_ERROR_INVALID_ARGUMENT;
     const struct sim_compute_instance *instance = &view_gpu(header, parent)->compute_instances[slot];
     int same = __atomic_load_n(&instance->number, __ATOMIC_RELAXED) == number;
@@ -198,7 +199,7 @@ nvmlReturn_t snapshot_any(nvmlDevice_t device, struct snapshot *out, unsigned *i
     nvmlReturn_t result = view_device(device, &gpu, index);
     if (result != NVML_ERROR_NOT_SUPPORTED)
         return result == NVML_SUCCESS ? snapshot_take(device, out) : result;
-    if (!mig_handle_of(device, index, slot, &number))
+    if (!handle_in(mig_handles, device, index, slot, &number))
         return NVML_ERROR_INVALID_ARGUMENT;
     result = snapshot_take(view_handle(*index), out);
     if (result != NVML_SUCCESS || out->gpu.compute_instances[*slot].number == number)

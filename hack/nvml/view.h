@@ -39,9 +39,6 @@ nvmlReturn_t snapshot_take(nvmlDevice_t device, struct snapshot *out);
 nvmlReturn_t snapshot_any(nvmlDevice_t device, struct snapshot *out, unsigned *index, unsigned *slot);
 void snapshot_free(struct snapshot *snapshot);
 
-/* MIG devices. A handle means an instance from when it was given out; instances.c knows which. */
-nvmlDevice_t mig_handle(unsigned index, unsigned slot, uint32_t number);
-int mig_handle_of(nvmlDevice_t device, unsigned *index, unsigned *slot, uint32_t *number); /* false: not one */
 const struct sim_gpu_instance *gpu_instance_of(const struct snapshot *now, uint32_t gi); /* NULL: there is none */
 const struct sim_profile *profile_of(const struct sim_gpu *gpu, uint32_t id);
 
