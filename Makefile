@@ -117,7 +117,7 @@ demo: $(STAMP) library ## two simulated clusters, both programs, the page (SEED,
 	$(BIN)/python -m demo
 
 sabotage: $(STAMP) library ## break the product once for each proof; each has to turn red
-	$(BIN)/python -m pytest tests/sabotage $(PYTEST_ARGUMENTS)
+	$(BIN)/python -m pytest tests/sabotage tests/machine/test_sabotage.py $(PYTEST_ARGUMENTS)
 
 lock: ## lock the requirements anew (needs uv)
 	@command -v uv >/dev/null || { echo "uv is missing: pip install uv" >&2; exit 1; }

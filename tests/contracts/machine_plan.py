@@ -1,11 +1,11 @@
 """
 A random life of a few nodes: pods come, share and go, GPUs are cut anew and fall off the bus, agents are killed.
 
-Drawn as a machine with a state, whose next step is one of those that are possible in it. The simulator takes all of
-a life at once, so a life is drawn as a whole: the scenario, and the commands beside it. One seed, one life.
+The rules of a machine with a state: each says whether it is possible in it. The simulator takes all of a life at
+once, so the rules write it down, the scenario and the commands beside it, before it is played.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -111,7 +111,7 @@ class _Gpu:
         return [None] if self.instances is None else list(self.instances)
 
 
-class _NodeLife:
+class NodeLife:
     """The machine: its state, and its rules, each of which says whether it could be applied."""
 
     def __init__(self, random: Random, name: str, seconds: float) -> None:
@@ -123,9 +123,9 @@ class _NodeLife:
         self._gpus = [_Gpu(0), _Gpu(1, replicas=random.choice((2, 3))), _Gpu(2, layouts=[])]
         self._now_s = 0.0
         if random.random() < 0.6:
-            self._recut()
+            self.recut()
         for _ in range(3):
-            self._start_pod()
+            self.start_pod()
 
     @property
     def document(self) -> dict[str, Any]:
@@ -136,28 +136,13 @@ class _NodeLife:
             gpus[2]["mig"] = self._gpus[2].layouts
         return {"name": self._name, "gpus": gpus, "failures": self._failures, "pods": self._pods}
 
-    def live(self) -> None:
-        """From its first second to its last."""
-        rules: tuple[Callable[[], bool], ...] = (
-            self._start_pod,
-            self._start_pod,
-            self._start_pod,
-            self._stop_pod,
-            self._stop_pod,
-            self._recut,
-            self._recut,
-            self._fail,
-            self._fail,
-            self._end_agent,
-            self._away_kubelet,
-        )
-        while True:
-            self._now_s = round(self._now_s + self._random.uniform(0.2, 3.0), 1)
-            if self._now_s > self._seconds - 2:
-                return
-            self._random.choice(rules)()
+    def pass_s(self, seconds: float) -> bool:
+        """Time passes; whether there is enough left for something to happen."""
+        self._now_s = round(self._now_s + seconds, 1)
+        return self._now_s <= self._seconds - 2
 
-    def _start_pod(self) -> bool:
+    def start_pod(self) -> bool:
+        """A pod comes, and holds some of what is free."""
         free = [(gpu, gi) for gpu in self._gpus for gi in gpu.devices if gpu.free(gi) > 0]
         if not free:
             return False
@@ -187,7 +172,8 @@ class _NodeLife:
         gpu.holders.setdefault(gi, []).append((pod, count))
         return True
 
-    def _stop_pod(self) -> bool:
+    def stop_pod(self) -> bool:
+        """One that is there goes."""
         living = [pod for pod in self._pods if pod["end"] is None and pod["start"] < self._now_s]
         if not living:
             return False
@@ -198,7 +184,7 @@ class _NodeLife:
                 holders[:] = [entry for entry in holders if entry[0] is not pod]
         return True
 
-    def _recut(self) -> bool:
+    def recut(self) -> bool:
         """A GPU changes its mode only while nobody holds it; its instances may be destroyed under their holders."""
         gpu = self._gpus[2]
         if gpu.holders.get(None) or (gpu.layouts and gpu.layouts[-1]["at"] >= self._now_s):
@@ -218,7 +204,7 @@ class _NodeLife:
         gpu.layouts.append({"at": self._now_s, "instances": listed})
         return True
 
-    def _fail(self) -> bool:
+    def fail(self) -> bool:
         """The driver, of a GPU or of all."""
         kind = self._random.choice(
             ("lost", "lost", "gone", "gone", "hang", "error", "uninitialized", "mismatch")
@@ -243,7 +229,8 @@ class _NodeLife:
         return True
 
     def _upgrade(self, until_s: float) -> bool:
-        """The agent ends by itself, and is started again."""
+        """The agent ends by itself, at its next look, and is started again."""
+        until_s = round(max(until_s, self._now_s + 4.0), 1)
         if self._now_s < self._away_until_s["agent"] or until_s + 3 > self._seconds:
             return False
         self._failures.append({"kind": "mismatch", "at": self._now_s, "until": until_s})
@@ -251,7 +238,8 @@ class _NodeLife:
         self._away_until_s |= {"driver": until_s + 2, "agent": until_s + 6}
         return True
 
-    def _end_agent(self) -> bool:
+    def end_agent(self) -> bool:
+        """It is killed or asked to end, and started again."""
         if self._now_s < self._away_until_s["agent"]:
             return False
         how = self._random.choice(("kill", "kill", "stop"))
@@ -263,7 +251,8 @@ class _NodeLife:
         self._away_until_s |= {"agent": back_s + 4, "driver": max(back_s + 2, self._away_until_s["driver"])}
         return True
 
-    def _away_kubelet(self) -> bool:
+    def away_kubelet(self) -> bool:
+        """It does not answer for a while, which may be longer than its grace."""
         if self._now_s < self._away_until_s["kubelet"]:
             return False
         back_s = round(self._now_s + self._random.choice((1.0, 2.0, GRACE_S + 6.0)), 1)
@@ -274,12 +263,9 @@ class _NodeLife:
         return True
 
 
-def draw(seed: int, seconds: float, window_s: int = 2) -> Plan:
-    """The life of this seed. In every other one the clock is set now and then."""
+def plan_of(lives: Sequence[NodeLife], seed: int, seconds: float, window_s: int = 2) -> Plan:
+    """The plan of what happened to these nodes. With every other seed the clock is set now and then."""
     random = Random(seed)
-    lives = [_NodeLife(random, f"n{number}", seconds) for number in range(NODES)]
-    for life in lives:
-        life.live()
     commands = [command for life in lives for command in life.commands]
     commands += _for_all(random, seconds)
     if seed % 2:

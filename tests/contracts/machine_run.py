@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from subprocess import TimeoutExpired
 from typing import Any
 
 from gpucost.cost_slice import CostSlice
@@ -87,7 +88,7 @@ class Life:
             end_s = stage.seconds
             stage.stop_agents()
             stage.stop_outside()
-        except AssertionError as trouble:
+        except (AssertionError, TimeoutExpired) as trouble:
             self.breaches.append(f"the run: {trouble}")
             return
         nodes = {node.name: node for node in load(stage.scenario).clusters[0].nodes}
