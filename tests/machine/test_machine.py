@@ -1,8 +1,8 @@
 """
 Random lives of nodes: whatever happens in whatever order, the laws hold in every window, and nobody else pays.
 
-EXAMPLES lives of SECONDS seconds; without them a few short ones. A life that fails is printed as a whole; the same SEED,
-EXAMPLES and SECONDS play it again.
+EXAMPLES lives of SECONDS seconds; without them a few short ones. A life that fails is printed as a whole; the same
+SEED, EXAMPLES and SECONDS play it again.
 """
 
 import os
