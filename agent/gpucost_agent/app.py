@@ -39,12 +39,12 @@ from gpucost_agent.quoting import Quoting
 from gpucost_agent.readings import Boot, Gpu
 from gpucost_agent.settings import Settings
 from gpucost_agent.sources.dcgm import Dcgm
-from gpucost_agent.sources.host_files import HostFiles
-from gpucost_agent.sources.kube_pods import KubeAccess, open_kube_pods
-from gpucost_agent.sources.kubelet_pods import KubeletAccess, KubeletPods
-from gpucost_agent.sources.nvml import Driver, open_driver
-from gpucost_agent.sources.pod_resources import NodeFiles, PodResources
-from gpucost_agent.sources.processes import Processes
+from gpucost_agent.sources.driver.nvml import Driver, open_driver
+from gpucost_agent.sources.host.host_files import HostFiles
+from gpucost_agent.sources.host.processes import Processes
+from gpucost_agent.sources.kubelet.pod_resources import NodeFiles, PodResources
+from gpucost_agent.sources.pods.kube_pods import KubeAccess, open_kube_pods
+from gpucost_agent.sources.pods.kubelet_pods import KubeletAccess, KubeletPods
 from gpucost_agent.spool import Bounds, Spool
 from gpucost_agent.stand_alone import Table
 from gpucost_agent.stream import Caller, Stream, Target

@@ -20,12 +20,12 @@ from gpucost_agent.quoting import context_of
 from gpucost_agent.readings import WHOLE, ClusterReading, Gpu, GpuReading, HoldingReading, Node, Partition
 from gpucost_agent.settings import Settings
 from gpucost_agent.sources.dcgm import Dcgm
-from gpucost_agent.sources.device_ids import KnownGpus
-from gpucost_agent.sources.kube_pods import KubeAccess, open_kube_pods
-from gpucost_agent.sources.mig import mig_devices
-from gpucost_agent.sources.nvml import open_driver
-from gpucost_agent.sources.pod_resources import NodeFiles, NotPermitted, PodResources
-from gpucost_agent.sources.processes import Processes
+from gpucost_agent.sources.driver.mig import mig_devices
+from gpucost_agent.sources.driver.nvml import open_driver
+from gpucost_agent.sources.host.processes import Processes
+from gpucost_agent.sources.kubelet.device_ids import KnownGpus
+from gpucost_agent.sources.kubelet.pod_resources import NodeFiles, NotPermitted, PodResources
+from gpucost_agent.sources.pods.kube_pods import KubeAccess, open_kube_pods
 
 EXIT_PARTLY = 1
 """The agent would run, and something that it reads does not answer."""

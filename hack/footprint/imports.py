@@ -20,7 +20,7 @@ GROUPS = (
     ("yaml", "import yaml"),
     ("sqlite3", "import sqlite3"),
     ("pynvml", "import pynvml"),
-    ("kubernetes, as used", "from gpucost_agent.sources import kube_client; kube_client.load()"),
+    ("kubernetes, as used", "from gpucost_agent.sources.pods import kube_client; kube_client.load()"),
     ("gpucost_agent", "import gpucost_agent.__main__"),
 )
 

@@ -17,9 +17,9 @@ from gpucost.trouble import Retry, Stop
 from gpucost_agent.ledger.books import Books, Method
 from gpucost_agent.ledger.directory import Directory
 from gpucost_agent.readings import Boot, Gpu, GpuReading, HoldingReading, ProcessIdentity
-from gpucost_agent.sources.driver_calls import DriverTrouble, ListKind, RawSample, RawUse
-from gpucost_agent.sources.nvml import open_driver
-from gpucost_agent.sources.nvml_calls import DeviceCalls
+from gpucost_agent.sources.driver.driver_calls import DriverTrouble, ListKind, RawSample, RawUse
+from gpucost_agent.sources.driver.nvml import open_driver
+from gpucost_agent.sources.driver.nvml_calls import DeviceCalls
 
 _NS = 10**9
 _REPEATS = 1_000

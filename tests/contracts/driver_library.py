@@ -19,7 +19,7 @@ PRELUDE = """
 import pickle, sys, time
 from gpucost.clock import Instant
 from gpucost.trouble import Retry, Stop
-from gpucost_agent.sources.nvml import open_driver
+from gpucost_agent.sources.driver.nvml import open_driver
 
 class Clock:
     def now(self):

@@ -3,8 +3,8 @@
 from contracts.hand_clock import HandClock
 from contracts.memory_driver import MemoryDriver
 from gpucost_agent.readings import GpuReading
-from gpucost_agent.sources.driver_calls import DriverTrouble, Why
-from gpucost_agent.sources.gpu_reader import GpuReader
+from gpucost_agent.sources.driver.driver_calls import DriverTrouble, Why
+from gpucost_agent.sources.driver.gpu_reader import GpuReader
 
 PERIOD_US = 167_000
 UUID = "GPU-5a5a7118-e550-79a1-597e-7631e126c57a"

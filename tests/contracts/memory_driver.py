@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from gpucost_agent.sources.driver_calls import (
+from gpucost_agent.sources.driver.driver_calls import (
     DriverTrouble,
     ListKind,
     RawAccount,

@@ -9,9 +9,9 @@ from gpucost_agent.ledger.directory import Directory
 from gpucost_agent.ledger.holdings import ContainerName
 from gpucost_agent.loops.room import Complaint, Room
 from gpucost_agent.readings import HoldingReading
-from gpucost_agent.sources.device_ids import KnownGpus
-from gpucost_agent.sources.host_files import HostFiles
-from gpucost_agent.sources.mig import mig_devices
+from gpucost_agent.sources.driver.mig import mig_devices
+from gpucost_agent.sources.host.host_files import HostFiles
+from gpucost_agent.sources.kubelet.device_ids import KnownGpus
 
 HOLDERS_PERIOD_S = 1.0
 """A release lies between two answers, so a second bounds how wrong its instant can be."""

@@ -17,7 +17,7 @@ from gpucost_agent.loops.holders import watch_holders
 from gpucost_agent.loops.room import Room
 from gpucost_agent.metrics import Metrics
 from gpucost_agent.readings import Gpu, HoldingReading
-from gpucost_agent.sources.host_files import HostFiles
+from gpucost_agent.sources.host.host_files import HostFiles
 
 READ, FALLEN_OFF = Gpu("GPU-1", 0, 0, "A", None), Gpu("GPU-2", -1, None, "A", None)
 

@@ -15,9 +15,9 @@ from contracts.hand_clock import HandClock
 from contracts.source_contract import check_holdings
 from gpucost_agent.readings import Gpu, HoldingReading
 from gpucost_agent.sources.dcgm import Dcgm
-from gpucost_agent.sources.device_ids import KnownGpus
-from gpucost_agent.sources.host_files import HostFiles
-from gpucost_agent.sources.pod_resources import NodeFiles, PodResources
+from gpucost_agent.sources.host.host_files import HostFiles
+from gpucost_agent.sources.kubelet.device_ids import KnownGpus
+from gpucost_agent.sources.kubelet.pod_resources import NodeFiles, PodResources
 from simnode import host_files
 from simnode.dcgm_exporter import DcgmExporter
 from simnode.kubelet import Kubelet

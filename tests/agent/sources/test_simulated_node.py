@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from contracts.hand_clock import HandClock
-from gpucost_agent.sources.host_files import HostFiles
-from gpucost_agent.sources.processes import Processes
+from gpucost_agent.sources.host.host_files import HostFiles
+from gpucost_agent.sources.host.processes import Processes
 from simnode.lives import living
 from simnode.pod_logs import PodLogs
 from simnode.proc_tree import ProcTree

@@ -1,0 +1,1 @@
+"""The NVIDIA driver: GPUs, their samples, processes, instances. May know gpucost and the readings."""

@@ -1,0 +1,1 @@
+"""The host's files: whose a process is, and whose a container."""
