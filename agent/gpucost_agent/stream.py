@@ -8,6 +8,7 @@ import hashlib
 import random
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Protocol
@@ -23,9 +24,10 @@ from gpucost.wire import MAX_MESSAGE_BYTES
 
 from gpucost_agent.spool import Entry, Spool
 
-# gRPC lets a thread that waits for an answer look up ten times a second, so that a main thread hears of signals; ours
-# is none.
-vars(import_module("grpc._common"))["MAXIMUM_WAIT_TIMEOUT"] = 5.0
+with suppress(ImportError):
+    # gRPC lets a thread that waits for an answer look up ten times a second, so that a main thread hears of signals;
+    # ours is none. Where a release keeps that elsewhere, it costs what it costs.
+    vars(import_module("grpc._common"))["MAXIMUM_WAIT_TIMEOUT"] = 5.0
 
 _IN_FLIGHT = 64
 """Batches sent and not acknowledged; 64 windows of a busy node are far below a message bound of the server."""
