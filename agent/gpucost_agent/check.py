@@ -26,6 +26,7 @@ from gpucost_agent.sources.host.processes import Processes
 from gpucost_agent.sources.kubelet.device_ids import KnownGpus
 from gpucost_agent.sources.kubelet.pod_resources import NodeFiles, NotPermitted, PodResources
 from gpucost_agent.sources.pods.kube_pods import KubeAccess, open_kube_pods
+from gpucost_agent.sources.pods.kubelet_pods import KubeletAccess, KubeletPods
 
 EXIT_PARTLY = 1
 """The agent would run, and something that it reads does not answer."""
@@ -169,7 +170,7 @@ def _processes(processes: Processes, pids: set[int]) -> Iterator[Finding]:
     try:
         yield _ok("boot", f"boot {processes.boot().boot_id}")
     except Retry as trouble:
-        yield _no("boot", f"{trouble}; the life of the GPUs begins at the agent's first look")
+        yield _no("boot", f"{trouble}; the kernel's own clock tells it instead")
     blindness = processes.blindness(pids)
     if blindness is None:
         yield _ok("host processes", "processes can be found in their containers")
@@ -209,6 +210,8 @@ def _held(answer: HoldingReading) -> str:
 def _cluster(settings: Settings, clock: Clock) -> tuple[ClusterReading | None, list[Finding]]:
     """What the API server says, and how it was found."""
     lost = "no labels, owners and pod UIDs, and no node labels to price by"
+    if settings.kubelet_url:
+        return _kubelet_pods(settings, clock)
     if settings.kube_api is None:
         return None, [Finding("kube-api", State.OFF, f"switched off by --kube-api none: {lost}")]
     try:
@@ -230,6 +233,21 @@ def _cluster(settings: Settings, clock: Clock) -> tuple[ClusterReading | None, l
     if pods.malformed:
         return latest, [_no("kube-api", f"{words}; {pods.malformed} objects were no pods and are left out")]
     return latest, [_ok("kube-api", words)]
+
+
+def _kubelet_pods(settings: Settings, clock: Clock) -> tuple[ClusterReading | None, list[Finding]]:
+    what = "kubelet-url"
+    try:
+        pods = KubeletPods(KubeletAccess(settings.kubelet_url), clock)
+    except Stop as trouble:
+        return None, [_no(what, str(trouble), trouble.exit_code)]
+    stop = threading.Event()
+    threading.Thread(target=pods.follow, args=(stop,), daemon=True).start()
+    latest = _until(pods.latest)
+    stop.set()
+    if latest is None:
+        return None, [_no(what, f"{pods.trouble or 'no answer yet'}: no labels, owners and pod UIDs")]
+    return latest, [_ok(what, f"{len(latest.pods)} pods on this node; node labels are not known to it")]
 
 
 def _prices(

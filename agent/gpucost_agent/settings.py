@@ -22,6 +22,7 @@ from gpucost.settings_source import (
     path,
     positive,
     text,
+    url,
     words,
 )
 from gpucost.trouble import EXIT_SETTINGS, Stop
@@ -36,23 +37,15 @@ def _window_seconds(value: str) -> int:
 
 
 def _kube_api(value: str) -> str:
-    if value in ("in-cluster", "none", "") or value.startswith(("http://", "https://")):
-        return value
-    raise ValueError(f"{value!r} is no API server: write in-cluster, a URL, or none to do without")
+    return value if value in ("in-cluster", "none", "") else url(value)
 
 
 def _kubelet_url(value: str) -> str:
-    if not value or value.startswith(("http://", "https://")):
-        return value
-    raise ValueError(f"{value!r} is no kubelet: write a URL such as https://127.0.0.1:10250, or nothing")
+    return url(value) if value else value
 
 
 def _dcgm_url(value: str) -> str:
-    if value in ("", "none") or value.startswith(("http://", "https://")):
-        return value
-    raise ValueError(
-        f"{value!r} is no dcgm-exporter: write a URL, none to do without, or nothing to look for its pod"
-    )
+    return value if value in ("", "none") else url(value)
 
 
 CLUSTER = Setting(
@@ -275,6 +268,8 @@ def _validated(loaded: Loaded) -> Settings:
     stand_alone = loaded.value(STAND_ALONE)
     if stand_alone and aggregator is not None:
         raise loaded.stop(STAND_ALONE.name, "contradicts --aggregator: its table is for this machine alone")
+    if stand_alone and loaded.value(KUBELET_URL):
+        raise loaded.stop(STAND_ALONE.name, "contradicts --kubelet-url: it does without Kubernetes")
     insecure = loaded.value(INSECURE)
     if insecure and tls.wanted:
         raise loaded.stop(

@@ -98,7 +98,7 @@ class Books:
 
     def __post_init__(self) -> None:
         ended_ns = self.before.closed_through_ns if self.before is not None else 0
-        if self.before is not None and self.before.boot_id != self.boot.boot_id:
+        if self.before is not None and not _is_same_boot(self.boot, self.before):
             self.before = None
         replicas = self.before.replicas if self.before is not None else None
         self.holdings = Holdings(self.first_look_ns, self.method.kubelet_grace_ns, replicas)
@@ -118,9 +118,11 @@ class Books:
     def see_gpus(self, gpus: tuple[Gpu, ...], at_ns: int) -> None:
         """Take in the driver's GPUs; one that is new begins its life now, or with the node."""
         with_the_node = not self._books and self.before is None
+        # Others may look through the books meanwhile: what they look through is never changed.
+        books = dict(self._books)
         for gpu in gpus:
-            if gpu.uuid in self._books:
-                self._books[gpu.uuid].gpu = gpu
+            if gpu.uuid in books:
+                books[gpu.uuid].gpu = gpu
                 continue
             if self.before is not None and gpu.uuid in self.before.lives:
                 life_ns, look_ns = self.before.lives[gpu.uuid], self.first_look_ns
@@ -129,9 +131,10 @@ class Books:
             else:
                 life_ns = look_ns = max(at_ns, self.closed_through_ns)
             known = self.before.partitions.get(gpu.uuid) if self.before is not None else None
-            self._books[gpu.uuid] = GpuBook(gpu, life_ns, look_ns, known)
+            books[gpu.uuid] = GpuBook(gpu, life_ns, look_ns, known)
         if self.before is not None:
-            self._miss(self.before)
+            self._miss(books, self.before)
+        self._books = books
 
     def read_gpu(self, reading: GpuReading, identities: Mapping[int, Process]) -> None:
         """Take in a look at one GPU, and who the processes were that it names."""
@@ -236,13 +239,13 @@ class Books:
             return min(self.boot.booted_at_ns, self.first_look_ns)
         return self.first_look_ns
 
-    def _miss(self, before: Checkpoint) -> None:
+    def _miss(self, books: dict[str, GpuBook], before: Checkpoint) -> None:
         """A GPU that was there before this agent and is not now fell off the bus: its life goes on."""
         for uuid, life_ns in before.lives.items():
-            if uuid not in self._books:
+            if uuid not in books:
                 gpu = Gpu(uuid, -1, None, before.models.get(uuid, ""), None)
-                self._books[uuid] = GpuBook(gpu, life_ns, self.first_look_ns, before.partitions.get(uuid))
-                self._books[uuid].lose(self.first_look_ns)
+                books[uuid] = GpuBook(gpu, life_ns, self.first_look_ns, before.partitions.get(uuid))
+                books[uuid].lose(self.first_look_ns)
 
     def _close(self, interval: Interval) -> ClosedWindow:
         occupants = self._occupants()
@@ -273,3 +276,10 @@ class Books:
         self.holdings.forget_before(interval.end_ns - _KEPT_NS)
         self._clock.forget_before(interval.end_ns)
         return ClosedWindow(interval, tuple(slices), lives, lengths, self.checkpoint())
+
+
+def _is_same_boot(boot: Boot, before: Checkpoint) -> bool:
+    """Whether the node was not booted since *before*; where its boots have no ids, by when it was booted."""
+    if boot.boot_id and before.boot_id:
+        return boot.boot_id == before.boot_id
+    return boot.booted_at_ns < before.closed_through_ns

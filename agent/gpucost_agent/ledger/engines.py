@@ -116,6 +116,8 @@ def _pour(amount: int, room: dict[int, int], weights: dict[int, int]) -> dict[in
     open_ = set(weights)
     while amount and open_:
         total = sum(weights[ci] for ci in open_)
+        if not total:
+            break
         given = {ci: min(room[ci] - poured[ci], amount * weights[ci] // total) for ci in open_}
         for ci, part in given.items():
             poured[ci] += part

@@ -125,9 +125,9 @@ def watch_driver(room: Room, gpus: Callable[[], tuple[Gpu, ...]], start: Callabl
             return
         complaint.works()
         new = [gpu for gpu in found if gpu.uuid not in known]
-        if new:
-            with room.lock:
-                room.books.see_gpus(tuple(new), room.clock.now().wall_ns)
+        with room.lock:
+            # All of them, as the driver counts them anew when one comes or goes.
+            room.books.see_gpus(found, room.clock.now().wall_ns)
         for gpu in new:
             room.log.info("gpu_found", gpu_uuid=gpu.uuid, model=gpu.model)
             known.add(gpu.uuid)

@@ -47,8 +47,13 @@ def known_gpus(books: Books) -> KnownGpus:
 def watch_holders(room: Room, source: HolderSource, files: HostFiles) -> None:
     """Thread of the holders: the kubelet's answers, and who the pods are that it names."""
     complaint, told = Complaint(room, "pod_resources"), Told(room)
+    of_pods = Complaint(room, "pods")
     _await_first_looks(room)
     while not room.stop.is_set():
+        if (trouble_of_pods := room.cluster.trouble if room.cluster is not None else None) is not None:
+            of_pods.failing(trouble_of_pods)
+        else:
+            of_pods.works()
         try:
             reading = source.read()
         except Retry as trouble:

@@ -17,6 +17,11 @@ from gpucost_agent.readings import ClusterReading
 class ClusterSource(Protocol):
     """The API server, followed by a thread of its own."""
 
+    @property
+    def trouble(self) -> str | None:
+        """Why it can not be asked now, in words; None if it can. Never blocks."""
+        ...
+
     def latest(self) -> ClusterReading | None:
         """What was last known. Never blocks."""
         ...

@@ -344,3 +344,19 @@ def test_a_gpu_that_comes_later_is_none_of_those_of_the_windows_beginning() -> N
     books.see_gpus((a_gpu(ONE), a_gpu(TWO)), START + 30 * SECOND)
     assert [gpu.uuid for gpu in books.gpus(START)] == [ONE]
     assert [gpu.uuid for gpu in books.gpus(START + MINUTE)] == [ONE, TWO]
+
+
+@pytest.mark.parametrize(("booted_ns", "same"), [(LONG_AGO, True), (START + 90 * SECOND, False)])
+def test_without_a_boot_id_the_time_of_the_boot_tells(booted_ns: int, same: bool) -> None:
+    _, closed = stopped(60)
+    left = replace(closed[-1].checkpoint, boot_id="")
+    after = restarted(left, 120, boot=Boot("", booted_ns))
+    assert (after.before is not None) == same
+
+
+def test_what_others_look_through_does_not_change_when_a_gpu_comes() -> None:
+    books = new_books()
+    before = books._books
+    books.see_gpus((a_gpu(ONE), a_gpu(TWO)), START + SECOND)
+    assert list(before) == [ONE]
+    assert list(books._books) == [ONE, TWO]

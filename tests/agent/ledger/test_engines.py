@@ -7,7 +7,7 @@ from gpucost_agent.ledger.activity import Activity, Seen
 from gpucost_agent.ledger.engines import Engines, over_parts
 from gpucost_agent.ledger.spans import NOT_KNOWN, Efficiency
 from gpucost_agent.ledger.usage import Process
-from gpucost_agent.readings import WHOLE, ActivitySource, RingSample
+from gpucost_agent.readings import WHOLE, ActivitySource, ComputeInstance, GpuInstance, RingSample
 
 DCGM = ActivitySource.DCGM
 LONG = Interval(0, 1_000)
@@ -132,3 +132,9 @@ def test_a_compute_instance_without_slices_did_nothing() -> None:
         0: Seen("equal", 100, 0, 0),
         1: Seen("equal", 100, 60, 0),
     }
+
+
+def test_parts_without_slices_did_nothing() -> None:
+    instance = GpuInstance(1, "3g.40gb", 0, 3, 4, (ComputeInstance(0, "a", 0), ComputeInstance(1, "b", 0)))
+    found = over_parts(Seen("gpm", 100, 50, 1), instance, {}, {0, 1})
+    assert [each.busy_ns for each in found.values()] == [0, 0]

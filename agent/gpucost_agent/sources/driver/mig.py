@@ -106,6 +106,9 @@ class PartitionReader:
         }
         instances = gpu_instances(self._raw_instances(), self._profiles, parts)
         compute_total = max(profile.compute_slices for profile in self._profiles)
+        sizes = [part.compute_slices for part in parts.values()] + [compute_total, self._memory_total]
+        if min(sizes) < 1:
+            raise DriverTrouble(Why.FAILED, "the driver says that an instance, or the GPU, has no slices")
         return Partition(True, instances, compute_total, self._memory_total)
 
     def _raw_instances(self) -> list[RawInstance]:

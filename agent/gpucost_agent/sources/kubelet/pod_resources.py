@@ -166,6 +166,9 @@ class PodResources:
         except PermissionError:
             self.close()
             raise NotPermitted(_forbidden(self._socket)) from None
+        except OSError as error:
+            self.close()
+            raise Retry(f"the kubelet's socket {self._socket}: {error.strerror}") from error
         if not os.access(self._socket, os.W_OK):
             self.close()
             raise NotPermitted(_forbidden(self._socket))

@@ -12,6 +12,7 @@ from typing import Any
 
 from gpucost_agent.readings import PPM, GpuFraction
 
+_MOST_DIGITS = 12
 _MIB = 1 << 20
 _PERCENT_PPM = PPM // 100
 
@@ -98,7 +99,7 @@ def _kai(pod: Mapping[str, Any]) -> Iterator[GpuFraction]:
 def _volcano(pod: Mapping[str, Any]) -> Iterator[GpuFraction]:
     """One annotation for the whole pod; the containers' limits say how many MiB each asked for."""
     index = _annotations(pod).get(VOLCANO_INDEX, "")
-    if not index.isdecimal():
+    if not _is_number(index):
         return
     for container in (pod.get("spec") or {}).get("containers") or ():
         limits = (container.get("resources") or {}).get("limits") or {}
@@ -114,7 +115,7 @@ def _aliyun(pod: Mapping[str, Any]) -> Iterator[GpuFraction]:
         _whole(annotations.get(ALIYUN_UNITS, "")),
         _whole(annotations.get(ALIYUN_ALL_UNITS, "")),
     )
-    if index.isdecimal():
+    if _is_number(index):
         share = min(units * PPM // all_units, PPM) if all_units else 0
         yield GpuFraction(share_ppm=share, gpu_index=int(index))
 
@@ -128,7 +129,12 @@ def _names(spec: Mapping[str, Any], group: str) -> list[str]:
 
 
 def _whole(text: str) -> int:
-    return int(text) if text.isdecimal() else 0
+    return int(text) if _is_number(text) else 0
+
+
+def _is_number(text: str) -> bool:
+    """Annotations are as long as their owner likes; no count of anything here has more digits."""
+    return text.isdecimal() and len(text) <= _MOST_DIGITS
 
 
 def _share(text: str) -> int:

@@ -132,6 +132,12 @@ def test_one_that_is_made_anew_with_the_same_handle_is_seen_at_once(cut: Bench) 
     assert partition.instances[1].placement == 1
 
 
+def test_a_part_without_slices_is_a_layout_that_is_not_understood(cut: Bench) -> None:
+    cut.driver.cut.parts[9, 0] = RawCompute("MIG-9-0", 0)
+    reading = cut.read()
+    assert (reading.partition, reading.troubles) == (None, ("partition_failed",))
+
+
 def test_a_handle_that_went_stale_brings_a_new_reading(cut: Bench) -> None:
     cut.read()
     cut.driver.asked.clear()

@@ -135,3 +135,9 @@ def test_aliyun_an_index_and_units_of_all_units() -> None:
 def test_a_pod_without_any_of_it() -> None:
     assert fractions_of(pod()) == ()
     assert reservation_of(pod()) == ("", "")
+
+
+@pytest.mark.parametrize("name", ["volcano.sh/gpu-index", "ALIYUN_COM_GPU_MEM_IDX"])
+def test_a_number_as_long_as_its_owner_likes_is_none(name: str) -> None:
+    limits = {"resources": {"limits": {"volcano.sh/gpu-memory": "9" * 5_000}}}
+    assert fractions_of(pod({name: "9" * 5_000}, containers=[{"name": "main", **limits}])) == ()
