@@ -4,7 +4,7 @@ UNMEASURED = "unmeasured"
 """The reason of time that a holder pays for, though nobody knows whether it was used."""
 
 REASONS = {
-    UNMEASURED: "held, but its activity could not be read",
+    UNMEASURED: "paid for, but its activity could not be read",
     "agent_gap": "the agent was away, and the holders changed meanwhile",
     "node_starting": "before the agent's first look",
     "kubelet_away": "the kubelet did not answer, so nobody knows who held it",

@@ -7,8 +7,8 @@ from gpucost import format as fmt
 from gpucost_aggregator.ui.shell import Link
 from gpucost_aggregator.ui.surroundings import Surroundings
 
-FIRST_COMMAND = "gpucost-agent run --cluster NAME --node NODE --aggregator HOST:9443"
-"""What starts an agent on a node of GPUs."""
+FIRST_COMMAND = "gpucost-agent run --cluster NAME --node NODE --aggregator HOST:9443 --tls-ca CA.pem"
+"""What starts an agent on a node of GPUs; plain text is spoken on loopback only."""
 
 MOST_LINKS = 12
 
