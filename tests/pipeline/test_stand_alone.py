@@ -141,7 +141,7 @@ def test_it_needs_no_other_setting(machine: Path, tmp_path: Path) -> None:
         ({"stand-alone": "true", "aggregator": "127.0.0.1:1"}, "--stand-alone: contradicts --aggregator"),
         ({"cluster": ""}, "--cluster"),
         ({"insecure": "true", "tls-ca": "/nonexistent"}, "--insecure: contradicts --tls-ca"),
-        ({"dcgm-url": "localhost:9400"}, "is no dcgm-exporter"),
+        ({"dcgm-url": "localhost:9400"}, "--dcgm-url"),
     ],
 )
 def test_settings_that_contradict_or_mean_nothing_refuse_to_start(
