@@ -94,27 +94,6 @@ class Occupancy:
         part = self.interval.cut(interval)
         return replace(self, interval=part) if part is not None else None
 
-    def _doubtful(self, gpu_uuids: tuple[str, ...]) -> list[str]:
-        """GPUs that may be what unmapped ids mean, one each: free ones first, then those with a rest."""
-        if not self.unmapped or self.by_device is None:
-            return []
-        taken = {each.gpu_uuid for each in self.by_device}
-        free = [uuid for uuid in gpu_uuids if uuid not in taken]
-        with_a_rest = [uuid for uuid in gpu_uuids if uuid in taken and self._has_rest(uuid)]
-        return [*free, *with_a_rest][: self.unmapped]
-
-    def _has_rest(self, gpu_uuid: str) -> bool:
-        """Whether a part of a GPU may be free; of one in MIG mode there nearly always is."""
-        whole = (self.by_device or {}).get(Device(gpu_uuid))
-        if whole is None:
-            return True
-        shares = sum((part.share for part in whole.values()), Fraction(0))
-        return (
-            shares
-            + Fraction(sum(part.replicas for part in whole.values()), self.replicas.get(Device(gpu_uuid), 1))
-            < 1
-        )
-
     def of(self, device: Device, gpu_uuids: tuple[str, ...]) -> Reservation:
         """The reservation of *device*, on a node with these GPUs."""
         if self.by_device is None:
@@ -123,8 +102,12 @@ class Occupancy:
         free = UNALLOCATED
         if not held and self.claims_hidden:
             free = unobserved(CLAIMS_HIDDEN)
-        elif device.gpu_uuid in self._doubtful(gpu_uuids):
-            free = unobserved(UNMAPPED)
+        elif not held and self.unmapped:
+            # One of the free GPUs is the one that an unmapped id means; nobody knows which.
+            taken = {each.gpu_uuid for each in self.by_device}
+            free_gpus = [uuid for uuid in gpu_uuids if uuid not in taken]
+            if device.gpu_uuid in free_gpus[: self.unmapped]:
+                free = unobserved(UNMAPPED)
         ordered = tuple(sorted(held.items(), key=lambda entry: entry[0].order))
         return Reservation(ordered, self.replicas.get(device, 1), free)
 
