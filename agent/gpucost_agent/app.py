@@ -4,7 +4,6 @@ The agent, put together: the only place where real things are built and threads 
 Threads, no event loop: a driver call that hangs holds up its own GPU and nothing else.
 """
 
-import ctypes
 import os
 import signal
 import sys
@@ -24,6 +23,7 @@ from gpucost.trouble import EXIT_NO_DRIVER, EXIT_SETTINGS, Reject, Retry, Stop
 from gpucost.units import NS_PER_SECOND
 from structlog.typing import FilteringBoundLogger
 
+from gpucost_agent import heap
 from gpucost_agent.keeping import Keeping
 from gpucost_agent.ledger.books import Books, Method
 from gpucost_agent.ledger.checkpoint import Checkpoint
@@ -63,9 +63,6 @@ SHOW_SPOOL_S = 5.0
 
 EXIT_BUG = 1
 
-_M_ARENA_MAX, _ARENAS = -8, 2
-"""glibc's name for it, from malloc.h."""
-
 _SILENT_NS = 60 * NS_PER_SECOND
 """A GPU that was not read for this long has a hung driver."""
 
@@ -100,7 +97,7 @@ def run(settings: Settings) -> int:
     Raises:
         Stop: It can not begin, or can not go on.
     """
-    _share_memory()
+    heap.share()
     logs.configure(settings.log_format, settings.log_level)
     log = logs.logger("gpucost-agent").bind(cluster=settings.cluster, node=settings.node)
     stop = threading.Event()
@@ -143,16 +140,6 @@ def run(settings: Settings) -> int:
     stream = _start_stream(room, settings, spool, keeping, credentials)
     _wait(room, keeping)
     return _end(room, spool, keeping, stream)
-
-
-def _share_memory() -> None:
-    """
-    Few arenas for all threads: with one each, what a window needed for a moment in one is of no use to another.
-
-    Saves a megabyte, and keeps the rest from creeping up. Where the C library is another one, nothing is done.
-    """
-    with suppress(AttributeError, OSError):
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _ARENAS)
 
 
 def _start_driver(room: Room, settings: Settings, driver: Driver, gpus: tuple[Gpu, ...]) -> None:

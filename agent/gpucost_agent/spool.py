@@ -19,7 +19,7 @@ from gpucost.trouble import EXIT_PERMISSION, EXIT_STORE, Retry, Stop
 from gpucost.units import NS_PER_DAY, NS_PER_HOUR
 
 SCHEMA_VERSION = 1
-_CACHE_KIB = 256
+_CACHE_KIB = 64
 """What SQLite may keep of the file in memory; what is sent was written a moment ago, and what is older seldom read."""
 
 _SCHEMA = """

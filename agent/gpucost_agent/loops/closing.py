@@ -5,6 +5,7 @@ from collections.abc import Callable
 from gpucost.cost_slice import breaches
 from gpucost.units import POLICY_VERSION
 
+from gpucost_agent import heap
 from gpucost_agent.ledger.books import ClosedWindow
 from gpucost_agent.ledger.laws import window_breaches
 from gpucost_agent.loops.room import Room
@@ -32,6 +33,7 @@ def close_due(room: Room, keep: Keep) -> None:
             if closed is None:
                 return
             _keep(room, closed, keep)
+        heap.give_back()
 
 
 def close_for_good(room: Room, keep: Keep) -> None:
