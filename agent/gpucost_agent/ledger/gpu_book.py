@@ -12,7 +12,7 @@ from gpucost_agent.ledger.engines import Engines
 from gpucost_agent.ledger.gpu_memory import GpuMemory
 from gpucost_agent.ledger.layout import ComputeInstance, GpuInstance, Layout
 from gpucost_agent.ledger.occupancy import Part, Reservation
-from gpucost_agent.ledger.partitions import Partitions
+from gpucost_agent.ledger.partitions import Partitions, Period
 from gpucost_agent.ledger.settle import Stretch
 from gpucost_agent.ledger.stretching import GPU_LOST, NodeView, Place, Stretching, place_of
 from gpucost_agent.ledger.usage import Process
@@ -108,9 +108,9 @@ class GpuBook:
         looked_at = life.cut(Interval(self.first_look_ns, life.end_ns))
         if looked_at is not None:
             layouts += [
-                self._layout(part, partition, is_lost, stretching)
-                for period, partition in self._partitions.periods(looked_at)
-                for part, is_lost in self._cut_by_losses(period)
+                self._layout(part, period, is_lost, stretching)
+                for period in self._partitions.periods(looked_at)
+                for part, is_lost in self._cut_by_losses(period.interval)
                 if stretching.length_ns(part)
             ]
         if not layouts:
@@ -156,15 +156,16 @@ class GpuBook:
         partition = before.partitions.get(self.gpu.uuid, WHOLE)
         return lay_out(self.gpu.uuid, length_ns, partition, carried, unobserved(AGENT_GAP))
 
-    def _layout(
-        self, part: Interval, partition: Partition | None, is_lost: bool, stretching: Stretching
-    ) -> Layout:
+    def _layout(self, part: Interval, period: Period, is_lost: bool, stretching: Stretching) -> Layout:
+        partition = period.partition
         reason = GPU_LOST if is_lost else LAYOUT_UNKNOWN if partition is None and self._is_unknown else ""
 
         def stretches(place: Place) -> tuple[Stretch, ...]:
             return (stretching.unseen(part, reason),) if reason else tuple(stretching.stretches(part, place))
 
-        rest = unobserved(reason) if reason else UNALLOCATED
+        # Its holders are known by the kubelet also while nobody sees how the rest is cut.
+        rest_reason = reason or ("" if period.is_seen else LAYOUT_UNKNOWN)
+        rest = unobserved(rest_reason) if rest_reason else UNALLOCATED
         cut = partition or self._known or WHOLE
         return lay_out(self.gpu.uuid, stretching.length_ns(part), cut, stretches, rest)
 

@@ -150,6 +150,21 @@ def test_a_layout_that_can_not_be_read_any_more_stands_as_it_was() -> None:
     }
 
 
+def test_what_is_left_of_a_layout_is_unobserved_once_nobody_sees_it_any_more() -> None:
+    books = new_books()
+    hear(books, START, at(120), {device_of(QUARTER): ["a"]})
+    look_on(books, START, at(20), LAYOUT)
+    look_on(books, at(20), at(120), None)
+    first, second = close_all(books, at(120) + LATENESS)
+    assert bill([first])["rest", "unallocated"] == (15, 0, 15, 0)
+    assert bill([second]) == {
+        ("1/0", "a"): (15, 0, 0, 15),
+        ("2/0", "unallocated"): (30, 0, 0, 30),
+        ("rest", "unallocated"): (5, 0, 5, 0),
+        ("rest", "layout_unknown"): (10, 0, 0, 10),
+    }
+
+
 def test_a_layout_that_is_read_late_counts_back_to_the_first_look() -> None:
     books = new_books()
     hear(books, START, END, {device_of(QUARTER): ["a"]})

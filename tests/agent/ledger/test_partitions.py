@@ -23,8 +23,8 @@ def history(*answers: tuple[int, Partition], from_ns: int = 0) -> Partitions:
 
 def told(partitions: Partitions, start: int, end: int) -> list[tuple[int, int, str]]:
     return [
-        (interval.start_ns, interval.end_ns, NAMES[partition])
-        for interval, partition in partitions.periods(Interval(start, end))
+        (period.interval.start_ns, period.interval.end_ns, NAMES[period.partition])
+        for period in partitions.periods(Interval(start, end))
     ]
 
 
@@ -64,6 +64,21 @@ def test_an_answer_from_before_moves_no_beginning_back() -> None:
     assert told(partitions, 110, 200) == [(110, 200, "one")], (
         "since the last look at what it was before: 0:50"
     )
+
+
+def test_far_from_any_look_it_is_not_seen() -> None:
+    second = 10**9
+    partitions = history((0, ONE), (10 * second, ONE), (300 * second, TWO))
+    periods = list(partitions.periods(Interval(0, 400 * second)))
+    assert [
+        (period.interval.end_ns / second, NAMES[period.partition], period.is_seen) for period in periods
+    ] == [
+        (70, "one", True),
+        (155, "one", False),
+        (240, "two", False),
+        (360, "two", True),
+        (400, "two", False),
+    ]
 
 
 def test_what_is_forgotten_is_only_what_no_later_interval_needs() -> None:

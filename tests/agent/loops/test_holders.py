@@ -1,4 +1,4 @@
-"""When the kubelet is asked: what its ids mean is known once the GPUs were looked at."""
+"""When the kubelet is asked: what its ids mean is known once the GPUs were looked at; and what is told meanwhile."""
 
 import threading
 from collections.abc import Iterator
@@ -10,13 +10,15 @@ import pytest
 import structlog
 from gpucost.system_clock import SystemClock
 from gpucost.trouble import Retry
+from structlog.testing import LogCapture
+from structlog.typing import FilteringBoundLogger
 
 from gpucost_agent.ledger.books import Books
 from gpucost_agent.loops import holders
 from gpucost_agent.loops.holders import watch_holders
 from gpucost_agent.loops.room import Room
 from gpucost_agent.metrics import Metrics
-from gpucost_agent.readings import Gpu, HoldingReading
+from gpucost_agent.readings import ClusterReading, Gpu, HoldingReading
 from gpucost_agent.sources.host.host_files import HostFiles
 
 READ, FALLEN_OFF = Gpu("GPU-1", 0, 0, "A", None), Gpu("GPU-2", -1, None, "A", None)
@@ -35,12 +37,24 @@ class Kubelet:
         raise Retry("no answer")
 
 
+class Pods:
+    """What tells of pods; fails as it is told to."""
+
+    def __init__(self) -> None:
+        self.trouble: str | None = None
+
+    def latest(self) -> ClusterReading | None:
+        return None
+
+
 @contextmanager
-def asking(*gpus: Gpu) -> Iterator[tuple[Room, Kubelet]]:
+def asking(
+    *gpus: Gpu, pods: Pods | None = None, log: FilteringBoundLogger | None = None
+) -> Iterator[tuple[Room, Kubelet]]:
     """A thread that asks a kubelet on a node with these GPUs."""
     nobody = structlog.wrap_logger(None, processors=[_drop])
     books = cast(Books, SimpleNamespace(gpus=lambda: gpus))
-    room = Room(books, SystemClock(), Metrics(), nobody, None, threading.Event(), 0)
+    room = Room(books, SystemClock(), Metrics(), log or nobody, pods, threading.Event(), 0)
     kubelet = Kubelet()
     thread = threading.Thread(target=watch_holders, args=(room, kubelet, cast(HostFiles, None)))
     thread.start()
@@ -72,3 +86,19 @@ def test_a_gpu_that_hangs_keeps_nobody_from_asking_for_ever(monkeypatch: pytest.
     monkeypatch.setattr(holders, "FIRST_LOOKS_S", 0.2)
     with asking(READ) as (_, kubelet):
         assert kubelet.asked.wait(30)
+
+
+def test_a_source_of_pods_that_fails_is_told_once_and_again_when_it_works(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(holders, "HOLDERS_PERIOD_S", 0.2)
+    heard, pods = LogCapture(), Pods()
+    pods.trouble = "403: pods is forbidden"
+    with asking(pods=pods, log=structlog.wrap_logger(None, processors=[heard])) as (_, kubelet):
+        for trouble in (pods.trouble, pods.trouble, None, None):
+            pods.trouble = trouble
+            for _ in range(2):
+                kubelet.asked.clear()
+                assert kubelet.asked.wait(30)
+    told = [(entry["event"], entry.get("reason")) for entry in heard.entries if entry.get("source") == "pods"]
+    assert told == [("source_fails", "403: pods is forbidden"), ("source_works_again", None)]
