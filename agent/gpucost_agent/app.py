@@ -99,7 +99,8 @@ def run(settings: Settings) -> int:
     """
     heap.share()
     logs.configure(settings.log_format, settings.log_level)
-    log = logs.logger("gpucost-agent").bind(cluster=settings.cluster, node=settings.node)
+    where = {"cluster": settings.cluster, "node": settings.node}
+    log = logs.logger("gpucost-agent").bind(**{name: value for name, value in where.items() if value})
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -18,7 +18,7 @@ from gpucost.trouble import EXIT_NO_DRIVER, EXIT_PERMISSION, EXIT_PORT, Retry, S
 
 from gpucost_agent.quoting import context_of
 from gpucost_agent.readings import WHOLE, ClusterReading, Gpu, GpuReading, HoldingReading, Node, Partition
-from gpucost_agent.settings import Settings
+from gpucost_agent.settings import Settings, Tls
 from gpucost_agent.sources.dcgm import Dcgm
 from gpucost_agent.sources.driver.mig import mig_devices
 from gpucost_agent.sources.driver.nvml import open_driver
@@ -61,6 +61,12 @@ class Finding:
 
 def check(settings: Settings, prices: Prices, clock: Clock) -> Iterator[Finding]:
     """Everything that the agent reads, tried once; takes some seconds where something does not answer."""
+    usable = True
+    if settings.aggregator is not None and settings.tls.wanted:
+        # First, as the agent itself looks at its files before anything else.
+        certificates = _certificates(settings.tls)
+        usable = certificates.state is State.OK
+        yield certificates
     if not settings.stand_alone:
         yield _spool(settings.spool_dir)
     yield _metrics(settings.metrics_listen)
@@ -76,7 +82,7 @@ def check(settings: Settings, prices: Prices, clock: Clock) -> Iterator[Finding]
     yield _exporter(settings, looks, latest, clock)
     yield from _prices(settings, prices, looks, latest.node if latest else None, clock)
     if not settings.stand_alone:
-        yield _aggregator(settings)
+        yield _aggregator(settings, usable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +163,12 @@ def _exporter(
         return Finding("dcgm-exporter", State.OFF, f"switched off by --dcgm-url none; {missing}")
     url = settings.dcgm_url or (latest.dcgm_url if latest is not None else "")
     if not url:
-        return Finding("dcgm-exporter", State.OFF, f"no pod of this node is one; {missing}")
+        nobody = (
+            "none is named: give its URL by --dcgm-url"
+            if settings.stand_alone
+            else "no pod of this node is one"
+        )
+        return Finding("dcgm-exporter", State.OFF, f"{nobody}; {missing}")
     try:
         answer = Dcgm(lambda: url, clock).read()
     except Retry as trouble:
@@ -267,7 +278,17 @@ def _prices(
             yield _ok(what, words.rstrip())
 
 
-def _aggregator(settings: Settings) -> Finding:
+def _certificates(own: Tls) -> Finding:
+    try:
+        tls.read_pems(own.ca, own.cert, own.key)
+    except Stop as trouble:
+        return _no("tls", str(trouble), trouble.exit_code)
+    files = ", ".join(str(file) for file in (own.ca, own.cert, own.key) if file is not None)
+    return _ok("tls", f"{files} can be read")
+
+
+def _aggregator(settings: Settings, usable: bool) -> Finding:
+    """Whether somebody answers, as *usable* certificates let one ask."""
     address = settings.aggregator
     if address is None:
         return Finding("aggregator", State.OFF, "--aggregator names none: windows wait in the spool")
@@ -276,6 +297,10 @@ def _aggregator(settings: Settings) -> Finding:
         socket.create_connection((address.host, address.port), timeout=_WAIT_S).close()
     except OSError as error:
         return _no("aggregator", f"{address}: {error.strerror or error}: {wait}")
+    if not usable:
+        return _no(
+            "aggregator", f"{address} answers; it can not be spoken to until the files of tls are right"
+        )
     own = settings.tls
     credentials = tls.channel_credentials(own.ca, own.cert, own.key) if own.wanted else None
     target = str(address)

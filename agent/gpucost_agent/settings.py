@@ -262,14 +262,26 @@ def read(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[str, Settings
     return loaded.command, None if loaded.command == VERSION.name else _validated(loaded)
 
 
+def _check_alone(loaded: Loaded) -> None:
+    """Nobody is asked for something in vain: what a machine alone has no use for is refused, if it was given."""
+    reasons: dict[Setting[object], str] = {
+        AGGREGATOR: "its table is for this machine alone",
+        KUBELET_URL: "it does without Kubernetes",
+        KUBE_API: "it does without Kubernetes",
+    }
+    for setting, reason in reasons.items():
+        where = loaded.origin[setting.name]
+        is_given = where != f"{setting.flag} (default)"
+        if is_given and loaded.value(setting) not in (None, "", "none"):
+            raise loaded.stop(STAND_ALONE.name, f"contradicts {where}, as {reason}: leave out one of the two")
+
+
 def _validated(loaded: Loaded) -> Settings:
     tls = Tls(loaded.value(TLS_CA), loaded.value(TLS_CERT), loaded.value(TLS_KEY))
     aggregator = loaded.value(AGGREGATOR)
     stand_alone = loaded.value(STAND_ALONE)
-    if stand_alone and aggregator is not None:
-        raise loaded.stop(STAND_ALONE.name, "contradicts --aggregator: its table is for this machine alone")
-    if stand_alone and loaded.value(KUBELET_URL):
-        raise loaded.stop(STAND_ALONE.name, "contradicts --kubelet-url: it does without Kubernetes")
+    if stand_alone:
+        _check_alone(loaded)
     insecure = loaded.value(INSECURE)
     if insecure and tls.wanted:
         raise loaded.stop(

@@ -8,12 +8,17 @@ from typing import TextIO
 
 from gpucost import format as fmt
 from gpucost.cost_slice import CostSlice
-from gpucost.identity import Device, Holder, HolderKind
+from gpucost.identity import Device, Holder, HolderKind, unobserved
+from gpucost.units import NS_PER_SECOND
 from gpucost.window import Interval
 
 from gpucost_agent.ledger.books import ClosedWindow
+from gpucost_agent.ledger.gpu_book import NODE_STARTING
 
-_HEADINGS = ("GPU", "who", "GPU-time", "of it", "memory", "cost", "by")
+_HEADINGS = ("GPU", "who", "GPU-time", "share", "memory", "cost", "by")
+_NS_PER_TENTH = NS_PER_SECOND // 10
+_BEFORE = unobserved(NODE_STARTING)
+"""Whose the time before the first look is."""
 
 
 @dataclass
@@ -40,7 +45,11 @@ class _Sum:
 
 
 class Table:
-    """Prints each window as it closes, and at the end the sum of all."""
+    """
+    Prints each window as it closes, and at the end the sum of all.
+
+    Both begin at the first look: of the time from the node's boot until then there is nothing to tell.
+    """
 
     def __init__(self, out: TextIO = sys.stdout) -> None:
         self._out = out
@@ -50,14 +59,19 @@ class Table:
 
     def keep(self, closed: ClosedWindow) -> None:
         """A window was closed."""
+        watched = watched_part(closed)
+        if watched is None:
+            return
         if self._begin_ns is None:
-            self._begin_ns = min((life.start_ns for life in closed.lives.values()), default=None)
-        self._end_ns = closed.interval.end_ns
+            self._begin_ns = watched.start_ns
+        self._end_ns = watched.end_ns
         sums: dict[tuple[Device, Holder], _Sum] = defaultdict(_Sum)
         for row in closed.slices:
+            if row.key.holder == _BEFORE:
+                continue
             for each in (sums, self._sums):
                 each[row.key.device, row.key.holder].add(row)
-        self._show(closed.interval, sums)
+        self._show(watched, sums)
 
     def show_all(self) -> None:
         """The sum of all windows; nothing if there was none."""
@@ -74,7 +88,7 @@ class Table:
             (
                 device_name(device),
                 holder_name(holder),
-                fmt.duration(each.charged_ns),
+                time_text(each.charged_ns),
                 fmt.percent(each.charged_ns, whole[device.gpu_uuid]),
                 "" if each.memory_bytes is None else fmt.memory(each.memory_bytes),
                 fmt.money(each.cost_nanodollars, 4) if each.priced else "no price",
@@ -86,6 +100,30 @@ class Table:
         ]
         self._out.write("".join(lines([_HEADINGS, *rows])) + "\n")
         self._out.flush()
+
+
+def watched_part(closed: ClosedWindow) -> Interval | None:
+    """A window from the first look on; None where it lies before that, or before any GPU's life."""
+    before_ns: dict[str, int] = defaultdict(int)
+    for row in closed.slices:
+        if row.key.holder == _BEFORE:
+            before_ns[row.key.device.gpu_uuid] += row.time.charged_ns
+    if all(row.key.holder == _BEFORE for row in closed.slices):
+        return None
+    begin_ns = min(life.start_ns + before_ns[uuid] for uuid, life in closed.lives.items())
+    # Time is counted as measured, and a life by the wall clock, which may have been set meanwhile.
+    return closed.interval.cut(Interval(begin_ns, closed.interval.end_ns)) or closed.interval
+
+
+def time_text(ns: int) -> str:
+    """GPU-time for people: in tenths of a second below a minute, as a use may be far shorter than its window."""
+    if not 0 < ns < 60 * NS_PER_SECOND:
+        return fmt.duration(ns)
+    if ns < _NS_PER_TENTH:
+        return "<0.1 s"
+    seconds, rest_ns = divmod(ns, NS_PER_SECOND)
+    # Cut and not rounded, as longer times are.
+    return f"{seconds}.{rest_ns // _NS_PER_TENTH} s"
 
 
 def lines(rows: Iterable[tuple[str, ...]]) -> list[str]:

@@ -54,6 +54,16 @@ def test_the_api_server_can_be_switched_off(written: str) -> None:
     assert settings(f"--kube-api={written}").kube_api is None
 
 
+@pytest.mark.parametrize("written", [[], ["--kube-api=none"], ["--kube-api="]])
+def test_a_machine_alone_asks_no_api_server(written: list[str]) -> None:
+    assert settings("--stand-alone", *written).kube_api is None
+
+
+def test_a_contradiction_names_where_each_side_stands() -> None:
+    with pytest.raises(Stop, match=r"GPUCOST_STAND_ALONE: contradicts .*GPUCOST_KUBE_API"):
+        settings(GPUCOST_STAND_ALONE="true", GPUCOST_KUBE_API="https://127.0.0.1:6443")
+
+
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
@@ -71,8 +81,13 @@ def test_the_api_server_can_be_switched_off(written: str) -> None:
         (["--kube-api", "http://[x"], "--kube-api"),
         (["--kubelet-url", "https://"], "--kubelet-url"),
         (["--dcgm-url", "foo"], "--dcgm-url"),
-        (["--stand-alone", "--aggregator", "127.0.0.1:9443"], "contradicts"),
-        (["--stand-alone", "--kubelet-url", "https://127.0.0.1:10250"], "contradicts"),
+        (["--stand-alone", "--aggregator", "127.0.0.1:9443"], "contradicts --aggregator.*leave out one"),
+        (
+            ["--stand-alone", "--kubelet-url", "https://127.0.0.1:10250"],
+            "contradicts --kubelet-url.*leave out",
+        ),
+        (["--stand-alone", "--kube-api", "https://127.0.0.1:6443"], "contradicts --kube-api.*leave out one"),
+        (["--stand-alone", "--kube-api=in-cluster"], "contradicts --kube-api.*leave out one"),
         (["--log-format", "xml"], "--log-format"),
         (["--cluster", "again"], "stands twice"),
         (["--spool-dir"], "needs a value"),

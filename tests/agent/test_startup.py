@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from gpucost.identity import HolderKind
 
-from contracts.agent_process import AgentHome, simulated_driver, stop
+from contracts.agent_process import AgentHome, free_port, simulated_driver, stop
 from contracts.aggregator_by_hand import Aggregator, Door, until
 
 
@@ -159,3 +159,23 @@ def test_check_ends_with_the_code_that_the_agent_would_end_with(tmp_path: Path, 
     code, out, _ = AgentHome(tmp_path, mapping).run("check")
     assert code == 4
     assert "give a folder that this user may write" in out
+
+
+def test_check_tells_of_a_certificate_before_anything_else(tmp_path: Path, mapping: Path) -> None:
+    # Nobody listens there: the file is told of all the same.
+    flags = {"aggregator": f"127.0.0.1:{free_port()}", "tls-ca": str(tmp_path / "no.pem")}
+    code, out, complaints = AgentHome(tmp_path, mapping, flags).run("check")
+    assert code == 2, out + complaints
+    assert out.startswith(f"NO  tls            --tls-ca {tmp_path / 'no.pem'}: can not be read"), out
+    assert "Traceback" not in complaints
+    lines = {line[4:18].strip(): line for line in out.splitlines()}
+    assert lines["driver"].startswith("ok")
+    assert lines["aggregator"].startswith("NO")
+
+
+def test_check_of_a_machine_alone_says_how_an_exporter_is_named(tmp_path: Path, mapping: Path) -> None:
+    _, out, complaints = AgentHome(tmp_path, mapping, {"stand-alone": "true"}).run("check")
+    (exporter,) = [line for line in out.splitlines() if "dcgm-exporter" in line]
+    assert exporter.startswith("--"), out + complaints
+    assert "--dcgm-url" in exporter
+    assert "pod" not in exporter

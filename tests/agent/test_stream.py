@@ -15,7 +15,7 @@ from gpucost.v1 import stream_pb2
 from contracts.aggregator_by_hand import Aggregator, Door, until
 from contracts.hand_clock import HandClock
 from gpucost_agent.spool import Bounds, Spool
-from gpucost_agent.stream import Caller, Stream, Target, failures_in_a_row
+from gpucost_agent.stream import Caller, Stream, Target, failures_in_a_row, longest_back_off_s
 
 CALLER = Caller(NodeId("prod", "node-1"), lambda: "uid-of-cluster", "boot-1", "1.2.3", 1_000, "book-7")
 
@@ -270,7 +270,35 @@ def test_a_disk_that_fails_stops_no_delivery(line: Line) -> None:
 def test_an_aggregator_that_is_away_for_days_ends_no_stream(line: Line) -> None:
     line.stream.draining.set()
     line.stream.drained.set()
-    line.stream._back_off(100_000)
+    line.stream._back_off(100_000, 0)
+
+
+@pytest.mark.parametrize(
+    ("ran_s", "failures", "longest_s"),
+    [
+        (0, 0, 1),
+        (1, 1, 2),
+        (3, 3, 8),
+        (10, 4, 10),
+        (119, 100_000, 10),
+        (120, 4, 16),
+        (120, 6, 60),
+        (1e9, 100_000, 60),
+    ],
+)
+def test_a_pause_doubles_and_its_bound_is_low_while_the_agent_is_young(
+    ran_s: float, failures: int, longest_s: float
+) -> None:
+    assert longest_back_off_s(failures, int(ran_s * NS_PER_SECOND)) == longest_s
+
+
+def test_an_aggregator_that_comes_within_half_a_minute_is_found_within_ten_seconds_more() -> None:
+    waited_s, failures = 0.0, 0
+    while waited_s <= 30:
+        failures += 1
+        # The longest pause that the jitter gives.
+        waited_s += longest_back_off_s(failures, int(waited_s * NS_PER_SECOND))
+    assert waited_s <= 40
 
 
 class Ended(grpc.RpcError, grpc.Call):  # type: ignore[misc]  # as gRPC's own errors are both

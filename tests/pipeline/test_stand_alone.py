@@ -113,6 +113,8 @@ def test_a_table_tells_who_uses_the_machines_gpus_and_ends_with_the_sum(
     assert "2.9 GiB" in used["container c0ffee000000"]
     assert "ring_process" in used["unit ollama.service"][-1]
     assert "kubelet" not in said
+    assert '"cluster"' not in said
+    assert '"node"' in said
     assert not list(tmp_path.glob("**/*.sqlite"))
 
 
@@ -139,6 +141,7 @@ def test_it_needs_no_other_setting(machine: Path, tmp_path: Path) -> None:
     ("flags", "words"),
     [
         ({"stand-alone": "true", "aggregator": "127.0.0.1:1"}, "--stand-alone: contradicts --aggregator"),
+        ({"stand-alone": "true", "kube-api": "in-cluster"}, "--stand-alone: contradicts --kube-api"),
         ({"cluster": ""}, "--cluster"),
         ({"insecure": "true", "tls-ca": "/nonexistent"}, "--insecure: contradicts --tls-ca"),
         ({"dcgm-url": "localhost:9400"}, "--dcgm-url"),
