@@ -90,6 +90,7 @@ def test_without_a_kubelet_it_runs_and_says_that_it_can_not_say_who_held_the_gpu
     home = AgentHome(tmp_path, mapping)
     with home.start() as agent:
         until(lambda: "gpucost_gpu_last_read_timestamp_seconds{" in home.get("/metrics"))
+        until(lambda: 'source="pod_resources"' in home.get("/metrics"))
         assert home.get("/healthz") == "ok\n"
         assert home.get("/readyz") == "ok\n"
         code, said = stop(agent)

@@ -6,7 +6,7 @@ from typing import TypeVar
 from gpucost.units import hours_from_ns, usd_from_nanodollars
 
 from gpucost_aggregator.reports.holding import Holding
-from gpucost_aggregator.reports.idle import CannotTell, Idle
+from gpucost_aggregator.reports.idle import CannotTell, Idle, Now
 from gpucost_aggregator.reports.line import Line
 from gpucost_aggregator.reports.models import Model
 from gpucost_aggregator.reports.namespaces import Namespace
@@ -101,6 +101,7 @@ def idle_fields(subject: Idle, time: Callable[[int], str]) -> Fields:
         "idle_since": None if subject.since_ns is None else time(subject.since_ns),
         "idle_since_or_earlier": subject.since_or_earlier,
         "idle_now": subject.now,
+        "shadow_now": subject.latest is Now.SHADOW,
         "never_used": subject.never_used,
         "idle_ignored": subject.ignored,
         "pace_nanodollars_per_hour": str(subject.pace_nanodollars_per_hour),

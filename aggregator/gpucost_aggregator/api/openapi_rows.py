@@ -61,7 +61,15 @@ IDLE = an_object(
         "type": "boolean",
         "description": "The latest complete window was watched and idle as a whole.",
     },
-    never_used={"type": "boolean", "description": "No use was seen in the whole window."},
+    shadow_now={
+        "type": "boolean",
+        "description": "Somebody who does not hold it used it in the latest complete window: it is free, and not "
+        "idle; it has a row even without idle time. The report shadow names who that is.",
+    },
+    never_used={
+        "type": "boolean",
+        "description": "Its holder was not seen using it in the whole window, or while it was free, nobody was.",
+    },
     idle_ignored={"type": "boolean", "description": "Its pod is annotated gpucost.dev/idle-ignore."},
     pace_nanodollars_per_hour=INTEGER | {"description": "What the idle time of the latest window costs."},
     pace_usd_per_hour=FOR_PEOPLE,
@@ -99,5 +107,7 @@ SHADOW = an_object(
     },
     holders_in_all={"type": "integer", "description": "How many such pods there were."},
     holders_unknown=WORDS
-    | {"description": "Reasons for which nobody can say who held it, for some of that time; mostly empty."},
+    | {
+        "description": "Why it is not known, for some of that time, who held it, as in cannot_tell; mostly empty."
+    },
 )

@@ -32,7 +32,7 @@ IDLE_COLUMNS = (
     "can_be_held",
     *_HOLDER,
     *("gpu_model", "model", "owner_kind", "owner_name"),
-    *("idle_since", "idle_since_or_earlier", "idle_now", "never_used", "idle_ignored"),
+    *("idle_since", "idle_since_or_earlier", "idle_now", "shadow_now", "never_used", "idle_ignored"),
     "pace_nanodollars_per_hour",
 )
 SHADOW_COLUMNS = (
@@ -63,7 +63,7 @@ async def models(request: web.Request) -> web.Response:
 
 @ROUTES.get("/api/v1/reports/idle")
 async def idle(request: web.Request) -> web.Response:
-    """Which GPUs were idle, who held them, and apart from them what nobody can say."""
+    """Which GPUs were idle, who held them, and apart from them what is not known."""
     settled = await _settle(request)
     found = await request.app[DESK].idle(settled)
     cannot_tell = cannot_tell_body(found.cannot_tell, settled.ask.limit)

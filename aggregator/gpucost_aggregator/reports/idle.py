@@ -3,33 +3,52 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import Enum, auto
 
 from gpucost.identity import HolderKind
 from gpucost.units import NS_PER_HOUR
 from gpucost.window import Interval
 
+from gpucost_aggregator.reports.free_time import free_time
 from gpucost_aggregator.reports.holding import HOLDING, Gpus, Holding, Workloads, facts_of, gpu_model
 from gpucost_aggregator.reports.line import PRICE_DIMENSIONS, Group, group_of, join_groups
 from gpucost_aggregator.reports.model_names import ModelName, model_name, owner
 from gpucost_aggregator.reports.reasons import UNMEASURED
 from gpucost_aggregator.reports.report import OF_KIND, Question, Remainder, Report, close
-from gpucost_aggregator.store.rows import QuarantineTotals, Sums, Total
+from gpucost_aggregator.store.rows import Dimension, QuarantineTotals, Sums, Total
 
-BY = (*HOLDING, *PRICE_DIMENSIONS)
-"""What the totals of this report are grouped by."""
+BY = (*HOLDING, Dimension.SHADOW, *PRICE_DIMENSIONS)
+"""What the totals of this report are grouped by: use that nobody gave tells free from idle."""
 
 IGNORE = "gpucost.dev/idle-ignore"
 """Annotation of a pod that may be idle; it is shown, and marked."""
 
 
+class Now(Enum):
+    """
+    What a holding was in the latest complete window.
+
+    IDLE: idle as a whole, watched all the time. USED: its holder used it. SHADOW: nobody holds it, and somebody
+    uses it all the same. UNKNOWN: some of it could not be read. OVER: it is no more.
+    """
+
+    IDLE = auto()
+    USED = auto()
+    SHADOW = auto()
+    UNKNOWN = auto()
+    OVER = auto()
+
+
 @dataclass(frozen=True, slots=True)
 class Idle:
     """
-    A holding that was idle for some of the period.
+    A holding that was idle for some of the period, or that nobody holds and somebody uses.
 
+    Use of a device while nobody holds it is use of its free time, whoever it is; so it is never called idle then.
     *since_ns* is the end of its last window with use, or of nothing used, the start of its first;
     None if its last window had some use. *since_or_earlier*: it was idle when the period began.
-    *now*: its latest complete window was idle as a whole, watched all the time.
+    *latest* is what it was in the latest complete window. *in_part*: in that window a container held the
+    device too, a share of it or for some of the time.
     *pace_nanodollars_per_hour* is what that window's idle time costs an hour.
     *owner_idle*: in that window nothing of the same owner had any use, or any unknown use.
     """
@@ -37,7 +56,8 @@ class Idle:
     holding: Holding
     since_ns: int | None
     since_or_earlier: bool
-    now: bool
+    latest: Now
+    in_part: bool
     never_used: bool
     pace_nanodollars_per_hour: int
     gpu_model: str
@@ -46,6 +66,11 @@ class Idle:
     owner_name: str
     owner_idle: bool
     ignored: bool
+
+    @property
+    def now(self) -> bool:
+        """Whether the latest complete window was watched and idle as a whole."""
+        return self.latest is Now.IDLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +90,8 @@ class Fleet:
     How many GPUs there were in the latest complete window, and how many of them were what.
 
     A GPU counts once: *active* if anything of it was used, else *unknown* if some holder's use is, else *idle*
-    if it is held, else *unobserved* if nobody can say who holds it; else it is *free*.
-    *allocated* are those of which a container holds something; *taken* are used though nobody does.
+    if it is held, else *unobserved* if its holder is not known; else it is *free*.
+    *allocated* are those of which a container holds something.
     *pace_nanodollars_per_hour* is what all of it costs an hour.
     """
 
@@ -78,7 +103,6 @@ class Fleet:
     idle: int = 0
     unobserved: int = 0
     free: int = 0
-    taken: int = 0
     pace_nanodollars_per_hour: int = 0
 
 
@@ -106,13 +130,21 @@ def idle(question: Question, seen: Seen, quarantined: QuarantineTotals) -> IdleR
     """The report of what was *seen*. Time that nobody watched is never idle, and stands in *cannot_tell*."""
     groups = _by_holding(seen.totals)
     latest = _by_holding(seen.latest)
+    beside = free_time(seen.totals, seen.latest)
     busy = {_owner(seen.workloads, holding) for holding, group in latest.items() if _may_be_busy(group.sums)}
     rows: list[tuple[Idle, Group]] = []
     left: dict[Remainder, list[Group]] = defaultdict(list)
     for holding, group in groups.items():
-        unallocated = holding.holder_kind == HolderKind.UNALLOCATED.value
-        if (holding.is_held or unallocated) and group.sums.idle_ns:
-            found = _idle(question, seen, holding, group, latest.get(holding, Group()).sums)
+        free = holding.holder_kind == HolderKind.UNALLOCATED.value
+        now = latest.get(holding, Group()).sums
+        # Who uses all of a free device leaves it no idle time, and without a row it would seem to be held.
+        taken = free and now.reserved_ns + now.charged_ns > 0 and holding.device in beside.used_now
+        if (holding.is_held or free) and (group.sums.idle_ns or taken):
+            whole = replace(group, last_used_ns=beside.last_use(holding, group)) if free else group
+            found = _idle(question, seen, holding, whole, now)
+            if free:
+                state = Now.SHADOW if taken else found.latest
+                found = replace(found, latest=state, in_part=holding.device in beside.held_now)
             owner_idle = found.now and _owner(seen.workloads, holding) not in busy
             rows.append((replace(found, owner_idle=owner_idle), group))
         else:
@@ -134,7 +166,7 @@ def latest_window(answered: Interval, window_ns: int) -> Interval:
 def _by_holding(totals: Sequence[Total]) -> dict[Holding, Group]:
     many: dict[Holding, list[Total]] = defaultdict(list)
     for total in totals:
-        many[Holding(*total.key[: -len(PRICE_DIMENSIONS)])].append(total)
+        many[Holding(*total.key[: len(HOLDING)])].append(total)
     return {holding: group_of(same) for holding, same in many.items()}
 
 
@@ -151,7 +183,8 @@ def _idle(question: Question, seen: Seen, holding: Holding, group: Group, latest
         holding=holding,
         since_ns=since,
         since_or_earlier=or_earlier,
-        now=latest.idle_ns > 0 and not _may_be_busy(latest),
+        latest=_now(latest),
+        in_part=False,
         never_used=group.last_used_ns is None,
         pace_nanodollars_per_hour=_an_hour(latest.cost_idle_nanodollars, seen.latest_window),
         gpu_model=gpu_model(seen.gpus, holding),
@@ -161,6 +194,14 @@ def _idle(question: Question, seen: Seen, holding: Holding, group: Group, latest
         owner_idle=False,
         ignored=facts is not None and facts.annotations.get(IGNORE, "").lower() in ("true", "1", "yes"),
     )
+
+
+def _now(latest: Sums) -> Now:
+    if latest.used_ns:
+        return Now.USED
+    if latest.unmeasured_ns:
+        return Now.UNKNOWN
+    return Now.IDLE if latest.idle_ns else Now.OVER
 
 
 def _may_be_busy(sums: Sums) -> bool:
@@ -221,7 +262,6 @@ def _fleet(latest: Mapping[Holding, Group], window: Interval) -> Fleet:
         idle=len(allocated - unread - active),
         unobserved=len(unobserved - active),
         free=len(gpus - active - allocated - unread - unobserved),
-        taken=len(active - allocated - unobserved),
         pace_nanodollars_per_hour=_an_hour(
             sum(group.sums.cost_nanodollars for group in latest.values()), window
         ),

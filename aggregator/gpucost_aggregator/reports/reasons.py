@@ -1,10 +1,10 @@
-"""Why nobody can say: the reasons of time that is unobserved or unmeasured, in words."""
+"""Why something is not known: the reasons of time that is unobserved or unmeasured, in words."""
 
 UNMEASURED = "unmeasured"
-"""The reason of time that a holder pays for, though nobody knows whether it was used."""
+"""The reason of time whose holder is known, or that it was free, though not whether it was used."""
 
 REASONS = {
-    UNMEASURED: "paid for, but its activity could not be read",
+    UNMEASURED: "its activity could not be read",
     "agent_gap": "the agent was away, and the holders changed meanwhile",
     "node_starting": "before the agent's first look",
     "kubelet_away": "the kubelet did not answer, so nobody knows who held it",

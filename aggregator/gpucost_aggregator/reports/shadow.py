@@ -26,7 +26,8 @@ class Shadow:
 
     *first_ns* is the start of the first and *last_ns* the end of the last window with such use. *holders* are
     the pods to which the device was given within that time, as ``namespace/pod``, at most ``MOST_HOLDERS`` of
-    *holders_in_all*. *unsure* are reasons for which, within that time, nobody can say who held it.
+    *holders_in_all*. *free*: within that time nobody held some of it. *unsure* are the reasons why it is not
+    known, for some of that time, who held it.
     """
 
     holding: Holding
@@ -34,6 +35,7 @@ class Shadow:
     last_ns: int
     holders: tuple[str, ...]
     holders_in_all: int
+    free: bool
     unsure: tuple[str, ...]
     gpu_model: str
     owner_kind: str
@@ -106,6 +108,7 @@ def _shadow(seen: Seen, holding: Holding, group: Group, beside: Sequence[tuple[H
         last_ns=group.last_ns or 0,
         holders=tuple(holders[:MOST_HOLDERS]),
         holders_in_all=len(holders),
+        free=any(other.holder_kind == HolderKind.UNALLOCATED.value for other, _ in near),
         unsure=tuple(sorted({other.reason for other, _ in near if other.reason})),
         gpu_model=gpu_model(seen.gpus, holding),
         owner_kind=kind,

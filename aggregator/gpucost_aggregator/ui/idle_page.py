@@ -1,4 +1,4 @@
-"""The page of idle GPUs: what can be stopped now, what is free, and what nobody can say."""
+"""The page of idle GPUs: what can be stopped now, what is free, and what is not known."""
 
 import shlex
 from collections import defaultdict
@@ -14,6 +14,7 @@ from gpucost_aggregator.reports.shadow import Shadow
 from gpucost_aggregator.ui.absence import Absence, absence
 from gpucost_aggregator.ui.devices import count_devices, kinds_of_devices, place_of
 from gpucost_aggregator.ui.figures import Scale
+from gpucost_aggregator.ui.free_states import FREE_NOW_FIRST, IN_USE, MARKS, free_words, state_of_free
 from gpucost_aggregator.ui.pages import render
 from gpucost_aggregator.ui.sentences import over_time
 from gpucost_aggregator.ui.shadow_table import ShadowTable, shadow_table
@@ -24,10 +25,6 @@ HOURS_PER_MONTH = 730
 MOST_TO_ACT_ON = 30
 MOST_ROWS = 20
 """Of the other tables. A page stays readable; the exports have all."""
-
-
-NO_INSTANCE = "No instance"
-"""The state of a rest in MIG mode: it is paid for, and nothing can run there until the GPU is cut otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +116,7 @@ def idle_rows(found: IdleReport, scale: Scale, around: Surroundings) -> tuple[Ro
         lists[name].sort(key=lambda rows: -_pace(rows))
     lists["partly"].sort(key=lambda rows: -_idle_cost(rows))
     act, quiet, partly = (tuple(_held(rows, scale, around) for rows in lists[name]) for name in lists)
+    free.sort(key=lambda row: FREE_NOW_FIRST.index(state_of_free(row.subject)))
     return act, quiet, partly, tuple(_free(row, scale, around) for row in free)
 
 
@@ -151,11 +149,11 @@ def _lede(found: IdleReport, scale: Scale, around: Surroundings) -> str:
     spent = sum(row.line.sums.cost_idle_nanodollars for row in held)
     when = over_time(around, found.report.total.group.first_ns)
     cost = f" Idle holders cost {fmt.money_sentence(spent)} {when}." if scale.in_money else ""
-    taken = f"; {fleet.taken:,} in use, though nobody holds {'it' if fleet.taken == 1 else 'them'}"
+    # A filter of namespaces leaves out what nobody holds: there is no table of it, and nothing to say.
+    free = "" if around.picked_namespaces else free_words(row.subject for row in found.report.rows)
     return (
         f"Of {fmt.count(fleet.gpus, 'GPU')}, {fmt.count(fleet.allocated, 'is', 'are')} held,"
-        f" {fleet.idle:,} of these without any use; {fmt.count(fleet.free, 'is', 'are')} free"
-        f"{taken if fleet.taken else ''}.{cost}"
+        f" {fleet.idle:,} of these without any use{free}.{cost}"
         " Time that nobody watched is never called idle."
     )
 
@@ -192,13 +190,14 @@ def _held(rows: Sequence[Row[Idle]], scale: Scale, around: Surroundings) -> Idle
 def _free(row: Row[Idle], scale: Scale, around: Surroundings) -> IdleRow:
     subject, holding = row.subject, row.subject.holding
     name, detail = place_of(holding, subject.gpu_model)
-    state = "Free now" if subject.now else "Was free"
+    state = state_of_free(subject)
+    lasting = _lasting(subject.since_ns, subject.since_or_earlier, around) if subject.now else ""
     return IdleRow(
         name=name,
         detail=detail,
-        mark="free",
-        state=state if holding.can_be_held else NO_INSTANCE,
-        lasting=_lasting(subject.since_ns, subject.since_or_earlier, around) if subject.now else "",
+        mark=MARKS.get(state, "free"),
+        state=state,
+        lasting="not given" if state == IN_USE else lasting,
         cost=_cost([row], scale),
         since=_since(subject.since_ns, around),
         pace=_pace_text([row], scale) if subject.now else fmt.DOES_NOT_APPLY,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from gpucost import format as fmt
 
+from gpucost_aggregator.reports.reasons import words_of
 from gpucost_aggregator.reports.report import Report, Row
 from gpucost_aggregator.reports.shadow import Shadow
 from gpucost_aggregator.ui.devices import board
@@ -80,8 +81,11 @@ def _row(row: Row[Shadow], scale: Scale, around: Surroundings) -> ShadowRow:
 def _given(subject: Shadow) -> tuple[str, str]:
     """Who had been given the device, and what else is to be known of that."""
     names = subject.holders[:MOST_NAMES]
-    if not names:
-        return ("nobody can say whose it was", "") if subject.unsure else ("given to nobody", "")
+    reasons = "; ".join(words_of(reason) for reason in subject.unsure)
+    if reasons and not names and not subject.free:
+        return "unknown", reasons
     more = subject.holders_in_all - len(names)
     beside = fmt.names([*names[1:], *([f"{more} more"] if more else [])])
-    return f"given to {names[0]}", f"and {beside}" if beside else ""
+    said = [f"and {beside}"] if beside else []
+    said += [f"unknown for some of this time: {reasons}"] if reasons else []
+    return f"given to {names[0] if names else 'nobody'}", "; ".join(said)

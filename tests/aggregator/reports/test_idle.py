@@ -12,7 +12,7 @@ from gpucost_agent.ledger.gpu_book import AGENT_GAP, LAYOUT_UNKNOWN, NODE_STARTI
 from gpucost_agent.ledger.holdings import CLAIMS_HIDDEN, KUBELET_AWAY, UNMAPPED
 from gpucost_agent.ledger.stretching import GPU_LOST
 from gpucost_aggregator.reports.basis import MEASURED
-from gpucost_aggregator.reports.idle import BY, IGNORE, Idle, IdleReport, Seen, idle, latest_window
+from gpucost_aggregator.reports.idle import BY, IGNORE, Idle, IdleReport, Now, Seen, idle, latest_window
 from gpucost_aggregator.reports.period import Period
 from gpucost_aggregator.reports.reasons import REASONS, words_of
 from gpucost_aggregator.reports.report import Question, Remainder
@@ -149,8 +149,11 @@ def test_every_reason_of_not_knowing_is_told_and_none_is_idle() -> None:
 
 def test_who_uses_a_gpu_that_nobody_gave_to_it_does_not_hold_it() -> None:
     early = sliced(START, START + 6 * WINDOW).fleet
-    assert (early.allocated, early.active, early.free, early.taken) == (3, 3, 0, 1)
-    assert sliced().fleet.taken == 0
+    assert (early.allocated, early.active, early.free) == (3, 3, 0)
+    whole = sliced(START, START + 6 * WINDOW).report.rows
+    shadows = {row.subject.holding.gpu_uuid for row in whole if row.subject.latest is Now.SHADOW}
+    assert shadows == {sliced_fleet.UUIDS[2]}
+    assert not any(row.subject.latest is Now.SHADOW for row in sliced().report.rows)
 
 
 def test_a_gpu_of_which_nobody_knows_who_held_it_is_neither_free_nor_taken() -> None:
@@ -159,8 +162,10 @@ def test_a_gpu_of_which_nobody_knows_who_held_it_is_neither_free_nor_taken() -> 
     store = MemoryStore()
     store.commit([a_batch(1, user, a_slice(holder=unobserved("kubelet_away"), used_ns=0))])
     start = user.key.window_start_ns
-    fleet = report_of(store, start, start + WINDOW).fleet
-    assert (fleet.gpus, fleet.active, fleet.allocated, fleet.free, fleet.taken) == (1, 1, 0, 0, 0)
+    report = report_of(store, start, start + WINDOW)
+    fleet = report.fleet
+    assert (fleet.gpus, fleet.active, fleet.allocated, fleet.free) == (1, 1, 0, 0)
+    assert report.report.rows == ()
 
 
 def test_every_reason_that_an_agent_gives_has_words() -> None:

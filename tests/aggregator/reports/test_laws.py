@@ -56,6 +56,10 @@ def assert_closes(report: Report[Subject], totals: list[Total]) -> None:
     assert len(report.rows) == min(report.rows_in_all, report.question.limit)
 
 
+def _is_free_now(subject: idle_report.Idle) -> bool:
+    return subject.now and not subject.holding.is_held
+
+
 @given(asked, totals_by(namespaces_report.BY))
 def test_namespaces_close(question: Question, totals: list[Total]) -> None:
     report = namespaces_report.namespaces(question, totals, NOBODY)
@@ -75,8 +79,13 @@ def test_idle_closes_and_never_calls_the_unwatched_idle(question: Question, tota
     assert_closes(found.report, totals)
     allowed = (HolderKind.CONTAINER.value, HolderKind.UNALLOCATED.value)
     assert all(row.subject.holding.holder_kind in allowed for row in found.report.rows)
-    assert all(row.line.sums.idle_ns for row in found.report.rows)
-    assert all(row.line.sums.unmeasured_ns == 0 for row in found.report.rows if row.subject.now)
+    rows = [(row.subject, row.line.sums) for row in found.report.rows]
+    assert all(sums.idle_ns or subject.latest is idle_report.Now.SHADOW for subject, sums in rows)
+    assert all(sums.unmeasured_ns == 0 for subject, sums in rows if subject.now)
+    place = idle_report.BY.index(Dimension.SHADOW)
+    unheld = [t.key for t in totals if t.last_used_ns is not None]
+    taken = {key[:7] for key in unheld if key[place] or key[7] == HolderKind.HOST.value}
+    assert not [subject for subject, _ in rows if _is_free_now(subject) and subject.holding.device in taken]
 
 
 @given(asked, totals_by(shadow_report.BY))

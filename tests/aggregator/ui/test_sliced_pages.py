@@ -28,7 +28,7 @@ def test_an_idle_mig_device_is_no_idle_gpu() -> None:
     text = text_of("/idle?window=1h")
     assert "1 workload holds 1 MIG device and does nothing. Left alone, it costs $717.49 a month." in text
     assert "notebooks · 1 × MIG 2g.20gb of H100 80 GB HBM3" in text
-    assert "Of 5 GPUs, 5 are held, 0 of these without any use; 0 are free." in text
+    assert "Of 5 GPUs, 5 are held, 0 of these without any use; 1 MIG device is free." in text
     overview = text_of("/?window=1h")
     assert "5 GPUs on 1 node." in overview
     assert "Held and idle now $717.49 a month 1 workload without any use" in overview
@@ -69,11 +69,12 @@ def test_where_nobody_did_so_there_is_no_such_section() -> None:
 
 def test_a_gpu_that_is_used_though_nobody_holds_it_is_not_called_free() -> None:
     text = text_of("/idle?window=1m", windows=14)
-    assert "0 are free" in text
+    assert "; 1 MIG device is free." in text
+    assert "used without being given." not in text
     early = text_of("/idle?window=2026-11-21T07:57:40Z,2026-11-21T07:58:00Z", windows=14)
     assert (
-        "Of 5 GPUs, 3 are held, 0 of these without any use; 0 are free; 1 in use, though nobody holds it."
-        in early
+        "Of 5 GPUs, 3 are held, 0 of these without any use; 1 MIG device is free;"
+        " 1 GPU is used without being given." in early
     )
 
 

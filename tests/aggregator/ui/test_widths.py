@@ -53,3 +53,15 @@ def test_no_table_of_idle_gpus_is_cut_off(width: int, tmp_path: Path) -> None:
     assert "What you can do" in found
     assert "Used without being given" in found
     assert re.findall(r'aria-label="([^"]*), scrolls sideways"', found) == []
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [1101, 1280, 1441])
+def test_free_gpus_in_use_are_not_cut_off(width: int, tmp_path: Path) -> None:
+    store = MemoryStore()
+    for fleet in (sample_fleet, sliced_fleet):
+        fleet.fill(store, END - 120 * NS_PER_SECOND, 12, 10 * NS_PER_SECOND)
+    early = "window=2026-11-21T07:58:00Z,2026-11-21T07:58:20Z"
+    found = drawn(Web(store, END + 15 * NS_PER_SECOND).get(f"/idle?{early}").text, width, tmp_path)
+    assert "not given" in found
+    assert re.findall(r'aria-label="([^"]*), scrolls sideways"', found) == []
