@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -20,10 +21,13 @@ from gpucost.identity import NodeId
 from gpucost.prices import PriceBook, Prices, load_catalogue, load_price_book
 from gpucost.system_clock import SystemClock
 from gpucost.trouble import EXIT_NO_DRIVER, EXIT_SETTINGS, Reject, Retry, Stop
-from gpucost.units import NS_PER_SECOND
+from gpucost.units import NS_PER_DAY, NS_PER_SECOND
 from structlog.typing import FilteringBoundLogger
 
 from gpucost_agent import heap
+from gpucost_agent.abridging import abridging
+from gpucost_agent.fleet_clock import FleetClock, Offsets
+from gpucost_agent.journal import Beginning, Journal, read_story
 from gpucost_agent.keeping import Keeping
 from gpucost_agent.ledger.books import Books, Method
 from gpucost_agent.ledger.checkpoint import Checkpoint
@@ -34,9 +38,9 @@ from gpucost_agent.loops.gpus import watch_driver, watch_gpu
 from gpucost_agent.loops.holders import known_gpus, watch_holders, watch_nobody
 from gpucost_agent.loops.room import ClusterSource, Room
 from gpucost_agent.metrics import Metrics, serve
-from gpucost_agent.news import News
 from gpucost_agent.quoting import Quoting
-from gpucost_agent.readings import Boot, Gpu
+from gpucost_agent.readings import Boot, Gpu, GpusSeen
+from gpucost_agent.recovery import Recovery
 from gpucost_agent.settings import Settings
 from gpucost_agent.sources.dcgm import Dcgm
 from gpucost_agent.sources.driver.nvml import Driver, open_driver
@@ -48,6 +52,7 @@ from gpucost_agent.sources.pods.kubelet_pods import KubeletAccess, KubeletPods
 from gpucost_agent.spool import Bounds, Spool
 from gpucost_agent.stand_alone import Table
 from gpucost_agent.stream import Caller, Stream, Target
+from gpucost_agent.stream_news import CLOCK_NOTE, StreamNews
 
 LATENESS_NS = 10 * NS_PER_SECOND
 """Windows close this late, so that end times from the API server have arrived."""
@@ -67,29 +72,6 @@ _SILENT_NS = 60 * NS_PER_SECOND
 """A GPU that was not read for this long has a hung driver."""
 
 
-class StreamNews:
-    """What the stream tells: into the log, the metrics, and the facts that a new stream needs again."""
-
-    def __init__(self, room: Room, news: News) -> None:
-        self._room, self._news = room, news
-
-    def connected(self, durable: int) -> None:
-        """A stream stands."""
-        self._room.metrics.connected.set(1)
-        self._room.log.info("stream_connected", durable=durable)
-        self._news.tell_again()
-
-    def disconnected(self, reason: str) -> None:
-        """It does not any more."""
-        self._room.metrics.connected.set(0)
-        self._room.log.warning("stream_disconnected", reason=reason)
-
-    def rejected(self, sequence_number: int, reasons: list[str]) -> None:
-        """Slices were set aside."""
-        self._room.metrics.rejected.inc()
-        self._room.log.error("slices_rejected", sequence_number=sequence_number, reasons=reasons)
-
-
 def run(settings: Settings) -> int:
     """
     Run until a signal; the exit code.
@@ -104,31 +86,39 @@ def run(settings: Settings) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    clock = SystemClock()
+    clock = FleetClock(SystemClock())
     quoting = Quoting(load_prices(settings), settings.cluster)
     credentials = _credentials(settings)
     driver, gpus = _driver(log)
-    spool = None if settings.stand_alone else Spool(settings.spool_dir, Bounds())
+    spool = None if settings.stand_alone else _spool(settings)
+    boot = _boot(Processes(settings.proc_root, clock), clock.now(), log)
+    if spool is not None:
+        _set_clock(clock, spool, boot)
     cluster = _follow_cluster(settings, clock, stop)
+    node, metrics = NodeId(settings.cluster, settings.node), Metrics()
+    method = Method(
+        settings.window_ns,
+        settings.kubelet_grace_ns,
+        ALONE_LATENESS_NS if settings.stand_alone else LATENESS_NS,
+        settings.fractions,
+    )
+    if spool is not None:
+        _recover(Recovery(node, method, quoting, clock, metrics, log, spool), settings)
     first_look = clock.now()
     books = Books(
-        NodeId(settings.cluster, settings.node),
-        Method(
-            settings.window_ns,
-            settings.kubelet_grace_ns,
-            ALONE_LATENESS_NS if settings.stand_alone else LATENESS_NS,
-            settings.fractions,
-        ),
+        node,
+        method,
         lambda gpu_uuid, at_ns: quoting.quote(room, gpu_uuid, at_ns),
         first_look.wall_ns,
-        _boot(Processes(settings.proc_root, clock), first_look, log),
+        replace(boot, booted_at_ns=boot.booted_at_ns + clock.off_ns()),
         _before(spool, log),
         Directory(stand_alone=settings.stand_alone),
     )
-    room = Room(books, clock, Metrics(), log, cluster, stop, first_look.monotonic_ns)
+    room = Room(books, clock, metrics, log, cluster, stop, first_look.monotonic_ns)
+    if spool is not None:
+        room.journal = Journal(settings.spool_dir, _beginning(books))
     threading.excepthook = lambda failure: _bug(room, failure)
-    books.see_gpus(gpus, first_look.wall_ns)
-    books.tick(first_look)
+    room.take(GpusSeen(gpus, first_look.wall_ns), first_look)
     serve(settings.metrics_listen, room.metrics, lambda: _healthy(room), lambda: _ready(room))
     _start_driver(room, settings, driver, gpus)
     log.info("agent_started", version=__version__, gpus=len(gpus), driver=driver.version())
@@ -147,7 +137,14 @@ def _start_driver(room: Room, settings: Settings, driver: Driver, gpus: tuple[Gp
     def start(gpu: Gpu) -> None:
         # What a thread remembers of processes is its own: a GPU that hangs keeps no other from looking.
         processes = Processes(settings.proc_root, room.clock)
-        _start(f"gpu-{gpu.index}", watch_gpu, room, gpu, driver.reader(gpu, room.clock), processes)
+        _start(
+            f"gpu-{gpu.index}",
+            watch_gpu,
+            room,
+            gpu,
+            driver.reader(gpu, room.clock, room.clock.off_ns),
+            processes,
+        )
 
     for gpu in gpus:
         start(gpu)
@@ -218,8 +215,8 @@ def _start_stream(
         settings.window_ns,
         keeping.quoting.prices.book.version,
     )
-    target = Target(str(settings.aggregator), credentials)
-    stream = Stream(spool, target, caller, room.clock, StreamNews(room, keeping.news))
+    target = Target(str(settings.aggregator), credentials, settings.token_file)
+    stream = Stream(spool, target, caller, room.clock, StreamNews(room, keeping.news, spool))
     _start("stream", stream.run)
     return stream
 
@@ -301,6 +298,38 @@ def _boot(processes: Processes, now: Instant, log: FilteringBoundLogger) -> Boot
         # The kernel's own monotonic clock begins at boot, so the books stay right without /proc.
         log.warning("boot_unknown", reason=str(trouble))
         return Boot("", now.wall_ns - now.monotonic_ns)
+
+
+def _spool(settings: Settings) -> Spool:
+    batches = 7 * NS_PER_DAY // settings.window_ns
+    return Spool(
+        settings.spool_dir,
+        Bounds(waiting_batches=batches),
+        abridging(NodeId(settings.cluster, settings.node)),
+    )
+
+
+def _recover(recovery: Recovery, settings: Settings) -> None:
+    """What a killed agent left is closed first."""
+    try:
+        story = read_story(settings.spool_dir)
+        if story is not None:
+            recovery.finish(story, _before(recovery.spool, recovery.log))
+    except (OSError, ValueError) as error:
+        recovery.log.warning("journal_unreadable", reason=str(error))
+
+
+def _beginning(books: Books) -> Beginning:
+    before = None if books.before is None else books.before.to_json()
+    return Beginning(books.boot, books.first_look_ns, books.closed_through_ns, before)
+
+
+def _set_clock(clock: FleetClock, spool: Spool, boot: Boot) -> None:
+    """What the agent before this one knew of the clocks holds on, also before an aggregator is heard."""
+    noted = spool.noted(CLOCK_NOTE)
+    if noted is not None:
+        with suppress(ValueError):
+            clock.remember(Offsets.from_json(noted), boot.boot_id)
 
 
 def _before(spool: Spool | None, log: FilteringBoundLogger) -> Checkpoint | None:

@@ -27,6 +27,7 @@ from gpucost_agent.sources.kubelet.device_ids import KnownGpus
 from gpucost_agent.sources.kubelet.pod_resources import NodeFiles, NotPermitted, PodResources
 from gpucost_agent.sources.pods.kube_pods import KubeAccess, open_kube_pods
 from gpucost_agent.sources.pods.kubelet_pods import KubeletAccess, KubeletPods
+from gpucost_agent.token_file import token_metadata
 
 EXIT_PARTLY = 1
 """The agent would run, and something that it reads does not answer."""
@@ -67,6 +68,8 @@ def check(settings: Settings, prices: Prices, clock: Clock) -> Iterator[Finding]
         certificates = _certificates(settings.tls)
         usable = certificates.state is State.OK
         yield certificates
+    if settings.token_file is not None:
+        yield _token(settings.token_file)
     if not settings.stand_alone:
         yield _spool(settings.spool_dir)
     yield _metrics(settings.metrics_listen)
@@ -285,6 +288,14 @@ def _certificates(own: Tls) -> Finding:
         return _no("tls", str(trouble), trouble.exit_code)
     files = ", ".join(str(file) for file in (own.ca, own.cert, own.key) if file is not None)
     return _ok("tls", f"{files} can be read")
+
+
+def _token(file: Path) -> Finding:
+    try:
+        token_metadata(file)
+    except Retry as trouble:
+        return _no("token", str(trouble))
+    return _ok("token", f"{file} holds one")
 
 
 def _aggregator(settings: Settings, usable: bool) -> Finding:

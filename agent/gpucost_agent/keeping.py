@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from gpucost.prices import GpuContext, override_trouble
-from gpucost.wire import BatchContent, WindowSlices, batch_to_message
+from gpucost.wire import BatchContent, WindowSlices, batch_to_bytes
 
 from gpucost_agent.ledger.books import ClosedWindow
 from gpucost_agent.loops.room import Room
@@ -37,8 +37,7 @@ class Keeping:
                 interval.end_ns,
                 self.quoting.prices.book.version,
             )
-            # Deterministic, so that both ends know a batch by one hash.
-            return batch_to_message(content).SerializeToString(deterministic=True)
+            return batch_to_bytes(content)
 
         self._spool.append(encode, closed.checkpoint.to_json(), room.clock.now().wall_ns)
         self._complain_of_annotation(contexts)

@@ -9,7 +9,7 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 from gpucost.cost_slice import CostSlice
 from gpucost.settings_source import HostPort
 from gpucost.trouble import EXIT_PERMISSION, EXIT_PORT, Stop
-from gpucost.units import NS_PER_HOUR, NS_PER_SECOND
+from gpucost.units import NS_PER_SECOND
 from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, make_wsgi_app
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.exposition import ThreadingWSGIServer
@@ -18,8 +18,8 @@ from prometheus_client.registry import Collector
 from gpucost_agent.ledger.laws import GPU_LAW, MONEY_LAW, RESERVATION_LAW
 
 _LABELS = ("holder_kind", "namespace", "pod", "container", "reason")
-_FORGET_AFTER_NS = NS_PER_HOUR
-"""Series of a holder end an hour after its last slice, so that a busy node's list stays short."""
+_FORGET_AFTER_NS = 10 * 60 * NS_PER_SECOND
+"""Series of a holder end so long after its last slice: some scrapes later, so that a busy node's list stays short."""
 
 _SHUT_DOWN_LOOK_S = 600.0
 
@@ -70,7 +70,7 @@ class HolderTotals(Collector):
         cost = CounterMetricFamily(
             "gpucost_cost_nanodollars",
             "What a holder was charged, in nano-dollars (10^-9 USD); the parts used, idle and unmeasured add up"
-            " to it. A series ends an hour after the holder's last window.",
+            " to it. A series ends ten minutes after the holder's last window.",
             labels=("part", *_LABELS),
         )
         time = CounterMetricFamily(
@@ -189,6 +189,11 @@ class Metrics:
             "gpucost_stream_connected",
             "1 while a stream to the aggregator stands. 0: windows wait in the spool; the event"
             " stream_disconnected of the log says why.",
+        )
+        self.clock_skew = self._gauge(
+            "gpucost_clock_skew_seconds",
+            "The node's clock less the aggregator's, when a stream was last opened. Past five minutes windows are"
+            " stamped by the offset at which both last agreed; the event clock_distrusted of the log says so.",
         )
         self.rejected = self._counter(
             "gpucost_rejected_batches",

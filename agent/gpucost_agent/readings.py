@@ -164,6 +164,14 @@ class GpuReading:
     accounting: ProcessWindow | None = None
     rate: ActivitySpan | None = None
 
+    def pids(self) -> set[int]:
+        """Every process that it names."""
+        pids = {process.pid for process in self.processes or ()}
+        for window in (self.process_window, self.accounting):
+            if window is not None:
+                pids |= {use.pid for use in window.uses}
+        return pids
+
 
 @dataclass(frozen=True, slots=True)
 class DcgmReading:
@@ -329,6 +337,49 @@ class ProcessIdentity:
     unit: str = ""
     command: str = ""
     mps_percent: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GpusSeen:
+    """All GPUs that the driver showed at an instant."""
+
+    gpus: tuple[Gpu, ...]
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class GpuLook:
+    """A look at a GPU, and who the processes were that it names; None where that could not be found out."""
+
+    reading: GpuReading
+    identities: Mapping[int, ProcessIdentity | None]
+
+
+@dataclass(frozen=True, slots=True)
+class PodNamed:
+    """A pod of this name has this UID at an instant, as the node's own files say."""
+
+    namespace: str
+    pod: str
+    uid: str
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerNamed:
+    """The container with this id is of this name, in the pod with this UID, as the node's own files say."""
+
+    container_id: str
+    namespace: str
+    pod: str
+    container: str
+    pod_uid: str
+
+
+Entry = (
+    GpusSeen | GpuLook | DcgmReading | HoldingReading | ClusterReading | PodNamed | ContainerNamed | Instant
+)
+"""Whatever the books take in; an instant is what both clocks said."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,6 +84,13 @@ INSECURE = Setting(
 TLS_CA = Setting("tls-ca", path, None, "PEM file of the authority that signs the aggregator's certificate.")
 TLS_CERT = Setting("tls-cert", path, None, "PEM file of this agent's own certificate, for mutual TLS.")
 TLS_KEY = Setting("tls-key", path, None, "PEM file of the key of --tls-cert.")
+TOKEN_FILE = Setting(
+    "token-file",
+    path,
+    None,
+    "File that holds this agent's token: that of `gpucost-aggregator join`, or a service account's. Read anew for each"
+    " stream, so that it can be changed. Not set, as a certificate says who calls too, and loopback asks nobody.",
+)
 SPOOL_DIR = Setting(
     "spool-dir",
     path,
@@ -185,6 +192,7 @@ SETTINGS: tuple[Setting[object], ...] = (
     TLS_CA,
     TLS_CERT,
     TLS_KEY,
+    TOKEN_FILE,
     SPOOL_DIR,
     PRICE_BOOK,
     POD_RESOURCES_SOCKET,
@@ -249,6 +257,7 @@ class Settings:
     kubelet_grace_ns: int
     log_format: str
     log_level: str
+    token_file: Path | None = None
 
 
 def read(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[str, Settings | None]:
@@ -317,4 +326,5 @@ def _validated(loaded: Loaded) -> Settings:
         kubelet_grace_ns=loaded.value(KUBELET_GRACE_SECONDS) * NS_PER_SECOND,
         log_format=loaded.value(LOG_FORMAT),
         log_level=loaded.value(LOG_LEVEL),
+        token_file=loaded.value(TOKEN_FILE),
     )

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
+from pathlib import Path
 from typing import Protocol
 
 import grpc
@@ -23,6 +24,7 @@ from gpucost.v1.stream_pb2_grpc import CostStreamStub
 from gpucost.wire import MAX_MESSAGE_BYTES
 
 from gpucost_agent.spool import Entry, Spool
+from gpucost_agent.token_file import token_metadata
 
 with suppress(ImportError):
     # gRPC lets a thread that waits for an answer look up ten times a second, so that a main thread hears of signals;
@@ -56,14 +58,19 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where the aggregator is; without credentials the stream is plain text."""
+    """Where the aggregator is; without credentials the stream is plain text. *token_file* says who calls."""
 
     address: str
     credentials: grpc.ChannelCredentials | None = None
+    token_file: Path | None = None
 
 
 class Listener(Protocol):
     """Who wants to know how the stream is doing; called by the stream's thread, may not block."""
+
+    def heard(self, clock_ns: int) -> None:
+        """The aggregator's clock shows *clock_ns* now."""
+        ...
 
     def connected(self, durable: int) -> None:
         """A stream stands; the aggregator holds everything up to *durable*."""
@@ -153,8 +160,9 @@ class _Session:
         self.welcomed = threading.Event()
 
     def run(self) -> None:
-        """Blocks until the stream ends. Raises grpc.RpcError where it broke."""
+        """Blocks until the stream ends. Raises grpc.RpcError where it broke, Retry where the token can not be read."""
         target = self._stream.target
+        metadata = token_metadata(target.token_file)
         options = [
             ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
             ("grpc.keepalive_time_ms", 30_000),
@@ -169,7 +177,7 @@ class _Session:
             life_s = _STREAM_LIFE_S * random.uniform(0.8, 1.2)  # noqa: S311 - spreads load, guards nothing
             try:
                 stub = CostStreamStub(channel)  # type: ignore[no-untyped-call]  # generated
-                for answer in stub.Connect(self._messages(), timeout=life_s):
+                for answer in stub.Connect(self._messages(), timeout=life_s, metadata=metadata):
                     self._take(answer)
             finally:
                 self._over.set()
@@ -180,6 +188,8 @@ class _Session:
     def _take(self, answer: stream_pb2.FromAggregator) -> None:
         kind = answer.WhichOneof("message")
         if kind == "welcome":
+            if answer.welcome.clock_ns:
+                self._stream.listener.heard(answer.welcome.clock_ns)
             self._agree(answer.welcome)
             self._sent = self._durable = answer.welcome.durable_sequence_number
             self._acknowledge(self._durable)

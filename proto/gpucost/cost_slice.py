@@ -13,6 +13,9 @@ from gpucost.identity import Device, Holder, HolderKind, NodeId
 GPU = "gpu"
 """The resource that slices are of today."""
 
+SYNTHETIC = "synthetic"
+"""The flag of a slice that stands for time whose books are lost."""
+
 
 @dataclass(frozen=True, slots=True)
 class SliceKey:

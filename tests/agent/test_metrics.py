@@ -11,7 +11,7 @@ from gpucost.trouble import EXIT_PORT, Stop
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_open_metrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from contracts.books_by_hand import HOUR, MINUTE, ONE, SECOND, START, close_all, hear, new_books, watch
+from contracts.books_by_hand import MINUTE, ONE, SECOND, START, close_all, hear, new_books, watch
 from gpucost_agent.ledger.books import ClosedWindow
 from gpucost_agent.metrics import Metrics, serve
 
@@ -79,14 +79,17 @@ def test_everything_that_is_exposed_parses(accept: str, parse: Callable[..., obj
     }
 
 
-def test_sums_grow_and_end_an_hour_after_the_last_slice() -> None:
+def test_sums_grow_and_end_ten_minutes_after_the_last_slice() -> None:
     metrics = Metrics()
     for minute in range(3):
         closed = window(minute)
         metrics.holders.add(closed.slices, closed.interval.end_ns)
     (_, time, _) = metrics.holders.collect()
     assert sum(sample.value for sample in time.samples) == 180.0
-    metrics.holders.add(window(62, "b").slices, START + 2 * MINUTE + HOUR + MINUTE)
+    metrics.holders.add(window(12, "b").slices, START + 13 * MINUTE - 1)
+    (_, time, _) = metrics.holders.collect()
+    assert {sample.labels["pod"] for sample in time.samples} == {"a", "b"}
+    metrics.holders.add(window(12, "b").slices, START + 13 * MINUTE)
     (_, time, _) = metrics.holders.collect()
     assert {sample.labels["pod"] for sample in time.samples} == {"b"}
 

@@ -1,5 +1,6 @@
 """The spool: what was appended is there, once, whatever happens; what went out of it is counted."""
 
+import hashlib
 import os
 import signal
 import sqlite3
@@ -110,8 +111,8 @@ def test_past_the_bound_the_oldest_goes_and_is_counted(tmp_path: Path) -> None:
     assert Spool(tmp_path, Bounds()).fill().lost_windows == 2
 
 
-def test_past_the_time_the_oldest_goes_and_is_counted(tmp_path: Path) -> None:
-    spool = Spool(tmp_path, Bounds(waiting_ns=3 * MINUTE))
+def test_past_the_number_of_windows_the_oldest_goes_and_is_counted(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, Bounds(waiting_batches=4))
     fill(spool, 6)
     assert numbers(spool) == [3, 4, 5, 6]
     assert spool.fill().lost_windows == 2
@@ -275,12 +276,12 @@ def test_a_full_disk_loses_nothing_and_stops_nothing(tmp_path: Path) -> None:
 
 
 def test_what_is_in_memory_is_bounded_too(tmp_path: Path) -> None:
-    spool = Spool(tmp_path, Bounds(waiting_bytes=350))
-    spool._database.execute("PRAGMA query_only = ON")
+    spool = Spool(tmp_path, Bounds(unwritten_bytes=350))
+    spool._disk._database.execute("PRAGMA query_only = ON")
     fill(spool, 5, size=100)
     assert numbers(spool) == [3, 4, 5]
     assert (spool.fill().lost_windows, spool.fill().on_disk) == (2, False)
-    spool._database.execute("PRAGMA query_only = OFF")
+    spool._disk._database.execute("PRAGMA query_only = OFF")
     fill(spool, 1, size=10)
     assert (spool.fill().lost_windows, spool.fill().on_disk) == (2, True)
     spool.close()
@@ -291,7 +292,7 @@ def test_what_is_in_memory_is_bounded_too(tmp_path: Path) -> None:
 
 def test_a_disk_that_fails_keeps_the_old_epoch(spool: Spool) -> None:
     old = spool.position().epoch
-    spool._database.execute("PRAGMA query_only = ON")
+    spool._disk._database.execute("PRAGMA query_only = ON")
     with pytest.raises(Retry, match="can not be written"):
         spool.begin_epoch()
     with pytest.raises(Retry, match="can not be written"):
@@ -305,3 +306,60 @@ def test_a_folder_that_may_not_be_written(tmp_path: Path) -> None:
     with pytest.raises(Stop, match="give a folder that this user may write") as told:
         Spool(tmp_path, Bounds())
     assert told.value.exit_code == EXIT_PERMISSION
+
+
+def abridged(whole: bytes) -> bytes:
+    """Half of a message, once."""
+    return whole if whole.startswith(b"short") else b"short" + whole[: len(whole) // 2 - 5]
+
+
+def test_past_the_bound_the_oldest_is_abridged_under_its_own_number(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, Bounds(waiting_bytes=9_000, waiting_batches=3), abridged)
+    fill(spool, 5, size=1_000)
+    kept = spool.after(0, 10)
+    assert [entry.sequence_number for entry in kept] == [1, 2, 3, 4, 5]
+    whole = [entry.message == message(entry.sequence_number, 1_000) for entry in kept]
+    assert whole == [False, False, True, True, True]
+    assert [len(entry.message) for entry in kept] == [500, 500, 1_000, 1_000, 1_000]
+    assert spool.fill().lost_windows == 2
+    # Whether the aggregator got it before or after, it was written here.
+    for size in (whole := message(1, 1_000), abridged(message(1, 1_000))):
+        assert spool.wrote(1, hashlib.sha256(size).digest())
+    assert not spool.wrote(1, hashlib.sha256(whole + b".").digest())
+
+
+def test_abridged_batches_take_a_small_part_of_the_room_and_are_counted_once(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, Bounds(waiting_bytes=8_000, waiting_batches=3), abridged)
+    fill(spool, 9, size=1_000)
+    assert numbers(spool) == [5, 6, 7, 8, 9]
+    assert [len(entry.message) for entry in spool.after(0, 10)] == [500, 500, 1_000, 1_000, 1_000]
+    assert spool.fill().lost_windows == 6
+
+
+def test_what_is_in_memory_is_abridged_first(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, Bounds(unwritten_bytes=2_100), abridged)
+    spool._disk._database.execute("PRAGMA query_only = ON")
+    fill(spool, 3, size=1_000)
+    assert [len(entry.message) for entry in spool.after(0, 10)] == [500, 500, 1_000]
+    fill(spool, 2, size=1_000)
+    assert [len(entry.message) for entry in spool.after(0, 10)] == [500, 500, 500, 500]
+    assert numbers(spool) == [2, 3, 4, 5]
+    assert spool.fill().lost_windows == 5
+    spool._disk._database.execute("PRAGMA query_only = OFF")
+    fill(spool, 1, size=10)
+    assert spool.fill().on_disk
+    spool.close()
+    assert Spool(tmp_path, Bounds()).fill().lost_windows == 5
+
+
+def test_a_spool_of_the_version_before_goes_on(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, Bounds())
+    fill(spool, 3)
+    spool._disk._database.executescript(
+        "ALTER TABLE batches DROP COLUMN whole_sha256; PRAGMA user_version = 1;"
+    )
+    spool.close()
+    again = Spool(tmp_path, Bounds())
+    fill(again, 1)
+    assert numbers(again) == [1, 2, 3, 4]
+    assert again.wrote(3, hashlib.sha256(message(3)).digest())

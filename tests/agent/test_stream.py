@@ -28,6 +28,9 @@ class Ear:
     reasons: list[str] = field(default_factory=list)
     refused: list[tuple[int, list[str]]] = field(default_factory=list)
 
+    def heard(self, clock_ns: int) -> None:
+        pass
+
     def connected(self, durable: int) -> None:
         self.connected_at.append(durable)
 
@@ -257,7 +260,7 @@ def test_a_spool_that_the_aggregator_knows_keeps_its_epoch(line: Line) -> None:
 
 def test_a_disk_that_fails_stops_no_delivery(line: Line) -> None:
     line.append(2)
-    line.spool._database.execute("PRAGMA query_only = ON")
+    line.spool._disk._database.execute("PRAGMA query_only = ON")
     line.append(2)
     line.start()
     until(lambda: line.aggregator.durable == 4)

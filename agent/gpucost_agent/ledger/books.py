@@ -18,18 +18,24 @@ from gpucost_agent.ledger.clock_steps import ClockSteps
 from gpucost_agent.ledger.closing import close
 from gpucost_agent.ledger.directory import Directory
 from gpucost_agent.ledger.gpu_book import GpuBook
-from gpucost_agent.ledger.holdings import Holdings
+from gpucost_agent.ledger.holdings import ContainerName, Holdings
 from gpucost_agent.ledger.occupancy import Occupants
 from gpucost_agent.ledger.stretching import NodeView
 from gpucost_agent.ledger.usage import Process
 from gpucost_agent.readings import (
     ActivitySource,
     Boot,
+    ClusterReading,
+    ContainerNamed,
     DcgmReading,
+    Entry,
     Gpu,
+    GpuLook,
     GpuReading,
+    GpusSeen,
     HoldingReading,
     Partition,
+    PodNamed,
 )
 
 Quote = Callable[[str, int], Price]
@@ -42,7 +48,7 @@ _LONGEST_GAP_NS = 7 * 24 * 3_600 * 1_000_000_000
 """Of a gap longer than the spool's bound only the end is closed here; the aggregator closes the rest."""
 
 
-_KEPT_NS = 15 * 1_000_000_000
+KEPT_NS = 15 * 1_000_000_000
 """So long readings are kept that a closed window has taken in, for those that lie across its border."""
 
 
@@ -115,6 +121,27 @@ class Books:
             shared = window_start_ns < ended_ns <= self.first_look_ns
             self.closed_through_ns = ended_ns if shared else window_start_ns
 
+    def take(self, entry: Entry) -> None:
+        """Take in what was seen or heard."""
+        match entry:
+            case GpuLook(reading, identities):
+                self.read_gpu(reading, identities)
+            case Instant():
+                self.tick(entry)
+            case HoldingReading():
+                self.read_holders(entry)
+            case DcgmReading():
+                self.read_dcgm(entry)
+            case ClusterReading():
+                self.directory.learn(entry)
+            case GpusSeen(gpus, at_ns):
+                self.see_gpus(gpus, at_ns)
+            case PodNamed():
+                self.directory.learn_pod(entry.namespace, entry.pod, entry.uid, entry.at_ns)
+            case ContainerNamed():
+                name = ContainerName(entry.namespace, entry.pod, entry.container)
+                self.directory.learn_container(entry.container_id, name, entry.pod_uid)
+
     def see_gpus(self, gpus: tuple[Gpu, ...], at_ns: int) -> None:
         """Take in the driver's GPUs; one that is new begins its life now, or with the node."""
         with_the_node = not self._books and self.before is None
@@ -159,6 +186,11 @@ class Books:
     def close_next(self, now_ns: int) -> ClosedWindow | None:
         """The next window, if it is over for long enough; call again until there is none."""
         window = window_of(self.closed_through_ns, self.method.window_ns)
+        really_ns = self._clock.next_real_ns(self.closed_through_ns)
+        if really_ns >= window.end_ns:
+            # A clock that was set forward by a year leaves no windows behind, of which there would be half a million.
+            window = window_of(really_ns, self.method.window_ns)
+            self.closed_through_ns = window.start_ns
         # After a gap its windows wait until the first answer of the kubelet had time to come.
         if now_ns < max(window.end_ns, self.first_look_ns) + self.method.lateness_ns:
             return None
@@ -249,7 +281,7 @@ class Books:
 
     def _close(self, interval: Interval) -> ClosedWindow:
         occupants = self._occupants()
-        wide = Interval(interval.start_ns - _KEPT_NS, interval.end_ns + self.method.lateness_ns)
+        wide = Interval(interval.start_ns - KEPT_NS, interval.end_ns + self.method.lateness_ns)
         looked_at = wide.cut(Interval(self.first_look_ns, max(wide.end_ns, self.first_look_ns + 1)))
         around = tuple(occupants.periods(looked_at)) if looked_at is not None else ()
         view = NodeView(
@@ -272,8 +304,8 @@ class Books:
                 lengths[uuid] = window.length_ns
         self.closed_through_ns = interval.end_ns
         for book in self._books.values():
-            book.forget_before(interval.end_ns - _KEPT_NS)
-        self.holdings.forget_before(interval.end_ns - _KEPT_NS)
+            book.forget_before(interval.end_ns - KEPT_NS)
+        self.holdings.forget_before(interval.end_ns - KEPT_NS)
         self._clock.forget_before(interval.end_ns)
         return ClosedWindow(interval, tuple(slices), lives, lengths, self.checkpoint())
 

@@ -1,6 +1,7 @@
 """What an agent has to remember so that the next one can close the gap between them."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
@@ -9,6 +10,8 @@ from typing import Any
 from gpucost.identity import Device, Holder, HolderKind
 
 from gpucost_agent.readings import ComputeInstance, GpuInstance, Partition
+
+_SHARE = re.compile(r"[0-9]{1,100}(/[0-9]{1,100})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,7 @@ class Checkpoint:
             )
         except KeyError as error:
             raise ValueError(f"no checkpoint of the books: it lacks {error}") from error
-        except (TypeError, AttributeError, ValueError, ZeroDivisionError) as error:
+        except (TypeError, AttributeError, ValueError, ZeroDivisionError, RecursionError) as error:
             raise ValueError(f"no checkpoint of the books: {error}") from error
 
 
@@ -107,10 +110,10 @@ def _maybe_count(value: object) -> int | None:
 
 
 def _share(value: object) -> Fraction:
-    share = Fraction(_text(value))
-    if share < 0:
-        raise ValueError(f"{share} is no share")
-    return share
+    # Fraction() also reads exponents, and 1e9999999 would fill the memory.
+    if not _SHARE.fullmatch(_text(value)):
+        raise ValueError(f"{value!r:.80} is no share")
+    return Fraction(_text(value))
 
 
 def _device(fields: dict[str, Any]) -> Device:

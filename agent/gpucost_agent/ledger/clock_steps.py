@@ -67,6 +67,13 @@ class ClockSteps:
         if done_ns < interval.end_ns:
             yield Interval(done_ns, interval.end_ns)
 
+    def next_real_ns(self, instant_ns: int) -> int:
+        """The first instant from *instant_ns* on that really was."""
+        for never in self._never:
+            if never.start_ns <= instant_ns < never.end_ns:
+                instant_ns = never.end_ns
+        return instant_ns
+
     def again_ns(self, interval: Interval) -> int:
         """How much longer *interval* was, because the clock was set back just before an instant in it."""
         return sum(

@@ -9,8 +9,6 @@ from gpucost_agent.ledger.pod_lives import PodLife
 from gpucost_agent.readings import ClusterReading, Pod, ProcessIdentity
 
 _REPLICAS_LABEL = "nvidia.com/gpu.replicas"
-_FORGET_AFTER_NS = 3_600 * 1_000_000_000
-"""Pods that were not seen for an hour are of no open window."""
 
 
 class Directory:
@@ -24,7 +22,7 @@ class Directory:
         self._static: dict[str, str] = {}
         self._containers: dict[str, Holder] = {}
         self._learned: ClusterReading | None = None
-        self._forgot_at_ns = 0
+        self._forgot_ns = 0
         self.label_replicas: int | None = None
         """Into how many each shared GPU of the node is cut, as a label of the node says."""
 
@@ -133,14 +131,14 @@ class Directory:
         ]
         return min(same, key=lambda holder: holder.order, default=owner)
 
-    def forget(self, now_ns: int) -> None:
-        """Drop pods that nobody told of for so long before *now_ns* that no open window needs them."""
-        if now_ns == self._forgot_at_ns:
+    def forget_before(self, instant_ns: int) -> None:
+        """Drop pods of which nobody told after an instant."""
+        if instant_ns == self._forgot_ns:
             return
-        self._forgot_at_ns = now_ns
+        self._forgot_ns = instant_ns
         gone: set[str] = set()
         for key, lives in list(self._lives.items()):
-            kept = [life for life in lives if now_ns - life.last_seen_ns < _FORGET_AFTER_NS]
+            kept = [life for life in lives if life.last_seen_ns > instant_ns]
             gone |= {life.uid for life in lives} - {life.uid for life in kept}
             if kept:
                 self._lives[key] = kept

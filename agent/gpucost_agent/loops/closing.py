@@ -6,7 +6,7 @@ from gpucost.cost_slice import breaches
 from gpucost.units import POLICY_VERSION
 
 from gpucost_agent import heap
-from gpucost_agent.ledger.books import ClosedWindow
+from gpucost_agent.ledger.books import KEPT_NS, ClosedWindow
 from gpucost_agent.ledger.laws import window_breaches
 from gpucost_agent.loops.room import Room
 
@@ -20,6 +20,8 @@ def close_windows(room: Room, keep: Keep) -> None:
     """Thread that settles."""
     while not room.wait(CLOSING_PERIOD_S):
         close_due(room, keep)
+        if room.journal is not None:
+            room.journal.flush()
 
 
 def close_due(room: Room, keep: Keep) -> None:
@@ -28,21 +30,31 @@ def close_due(room: Room, keep: Keep) -> None:
         with room.closing:
             with room.lock:
                 now = room.clock.now()
-                room.books.tick(now)
+                room.take_locked(now)
                 closed = room.books.close_next(now.wall_ns)
             if closed is None:
                 return
             _keep(room, closed, keep)
+            if room.journal is not None:
+                # Readings of that time lie across the border, too.
+                room.journal.closed(closed.interval.end_ns - KEPT_NS, now.wall_ns)
         heap.give_back()
 
 
 def close_for_good(room: Room, keep: Keep) -> None:
     """The agent ends: the open window is closed short, here and now."""
+    now = room.clock.now()
+    room.take(now)
+    close_until(room, keep, now.wall_ns)
+    if room.journal is not None:
+        room.journal.close()
+
+
+def close_until(room: Room, keep: Keep, end_ns: int) -> None:
+    """Everything up to *end_ns* is closed here and now, the last window short."""
     with room.closing:
         with room.lock:
-            now = room.clock.now()
-            room.books.tick(now)
-            windows = room.books.close_short(now.wall_ns)
+            windows = room.books.close_short(end_ns)
         for closed in windows:
             _keep(room, closed, keep)
 

@@ -46,5 +46,4 @@ def watch_exporter(room: Room, source: ExporterSource, configured: bool) -> None
             told_missing = reading.missing
             if told_missing:
                 room.log.info("dcgm_columns_missing", columns=told_missing)
-        with room.lock:
-            room.books.read_dcgm(reading)
+        room.take(reading)

@@ -7,7 +7,7 @@ from gpucost.trouble import Retry, Stop
 from gpucost.units import NS_PER_SECOND
 
 from gpucost_agent.loops.room import Complaint, Room
-from gpucost_agent.readings import Gpu, GpuReading, ProcessIdentity
+from gpucost_agent.readings import Gpu, GpuLook, GpuReading, GpusSeen, ProcessIdentity
 
 GPU_PERIOD_S = 1.0
 """The driver's ring holds ten seconds; a second loses nothing and sees most processes before they end."""
@@ -94,20 +94,11 @@ def _take(
     """Into the books; who its processes are."""
     for name in reading.troubles:
         room.metrics.troubles.labels("nvml", name).inc()
-    identities = {pid: processes.identify(pid) for pid in _pids(reading)}
+    identities = {pid: processes.identify(pid) for pid in reading.pids()}
     room.last_read_ns[gpu.uuid] = reading.read_at.monotonic_ns
     room.metrics.last_read.labels(gpu.uuid).set(reading.read_at.wall_ns / NS_PER_SECOND)
-    with room.lock:
-        room.books.read_gpu(reading, identities)
+    room.take(GpuLook(reading, identities))
     return identities
-
-
-def _pids(reading: GpuReading) -> set[int]:
-    pids = {process.pid for process in reading.processes or ()}
-    for window in (reading.process_window, reading.accounting):
-        if window is not None:
-            pids |= {use.pid for use in window.uses}
-    return pids
 
 
 def watch_driver(room: Room, gpus: Callable[[], tuple[Gpu, ...]], start: Callable[[Gpu], None]) -> None:
@@ -125,9 +116,8 @@ def watch_driver(room: Room, gpus: Callable[[], tuple[Gpu, ...]], start: Callabl
             return
         complaint.works()
         new = [gpu for gpu in found if gpu.uuid not in known]
-        with room.lock:
-            # All of them, as the driver counts them anew when one comes or goes.
-            room.books.see_gpus(found, room.clock.now().wall_ns)
+        # All of them, as the driver counts them anew when one comes or goes.
+        room.take(GpusSeen(found, room.clock.now().wall_ns))
         for gpu in new:
             room.log.info("gpu_found", gpu_uuid=gpu.uuid, model=gpu.model)
             known.add(gpu.uuid)

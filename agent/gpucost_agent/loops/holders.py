@@ -3,15 +3,17 @@
 from typing import Protocol
 
 from gpucost.trouble import Retry
+from gpucost.units import NS_PER_SECOND
 
 from gpucost_agent.ledger.books import Books
-from gpucost_agent.ledger.directory import Directory
-from gpucost_agent.ledger.holdings import ContainerName
 from gpucost_agent.loops.room import Complaint, Room
-from gpucost_agent.readings import HoldingReading
+from gpucost_agent.readings import ContainerNamed, HoldingReading, PodNamed
 from gpucost_agent.sources.driver.mig import mig_devices
 from gpucost_agent.sources.host.host_files import HostFiles
 from gpucost_agent.sources.kubelet.device_ids import KnownGpus
+
+PODS_KEPT_NS = 120 * NS_PER_SECOND
+"""Pods that nobody told of since so long before the open window are of none that is still to be closed."""
 
 HOLDERS_PERIOD_S = 1.0
 """A release lies between two answers, so a second bounds how wrong its instant can be."""
@@ -104,8 +106,7 @@ def _learn_ends(room: Room) -> None:
     """Pods end also while the kubelet does not answer, and windows close meanwhile."""
     cluster = room.cluster_now()
     if cluster is not None:
-        with room.lock:
-            room.books.directory.learn(cluster)
+        room.take(cluster)
 
 
 def _learn(room: Room, reading: HoldingReading, files: HostFiles) -> tuple[str, ...]:
@@ -115,9 +116,9 @@ def _learn(room: Room, reading: HoldingReading, files: HostFiles) -> tuple[str, 
     with room.lock:
         directory = room.books.directory
         if cluster is not None:
-            directory.learn(cluster)
+            room.take_locked(cluster)
         else:
-            _learn_containers(directory, files, at_ns)
+            _learn_containers(room, files, at_ns)
         for allocation in reading.allocations:
             # Without the API server nobody else tells of a later pod of the same name.
             if allocation.devices and (
@@ -125,21 +126,21 @@ def _learn(room: Room, reading: HoldingReading, files: HostFiles) -> tuple[str, 
             ):
                 uid = files.pod_uid(allocation.namespace, allocation.pod)
                 if uid:
-                    directory.learn_pod(allocation.namespace, allocation.pod, uid, at_ns)
-        directory.forget(at_ns if cluster is None else cluster.read_at.wall_ns)
-        room.books.read_holders(reading)
+                    room.take_locked(PodNamed(allocation.namespace, allocation.pod, uid, at_ns))
+        directory.forget_before(room.books.closed_through_ns - PODS_KEPT_NS)
+        room.take_locked(reading)
         return room.books.unmapped_ids(at_ns)
 
 
-def _learn_containers(directory: Directory, files: HostFiles, at_ns: int) -> None:
+def _learn_containers(room: Room, files: HostFiles, at_ns: int) -> None:
     """Where nobody else tells whose a container is, the names of its logs do."""
     for container_id, (namespace, pod, container) in files.containers.items():
         uid = files.pod_uid(namespace, pod)
         if uid is not None:
-            directory.learn_pod(namespace, pod, uid, at_ns)
+            room.take_locked(PodNamed(namespace, pod, uid, at_ns))
             # What was learned of a container stays: a later pod of its pod's name has another UID.
-            if not directory.knows_container(container_id):
-                directory.learn_container(container_id, ContainerName(namespace, pod, container), uid)
+            if not room.books.directory.knows_container(container_id):
+                room.take_locked(ContainerNamed(container_id, namespace, pod, container, uid))
 
 
 def watch_nobody(room: Room) -> None:

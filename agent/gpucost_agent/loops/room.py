@@ -4,14 +4,15 @@ import threading
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from gpucost.clock import Clock
 from gpucost.trouble import Stop
 from gpucost.units import NS_PER_SECOND
 from structlog.typing import FilteringBoundLogger
 
+from gpucost_agent.fleet_clock import FleetClock
+from gpucost_agent.journal import Journal
 from gpucost_agent.ledger.books import Books
 from gpucost_agent.metrics import Metrics
-from gpucost_agent.readings import ClusterReading
+from gpucost_agent.readings import ClusterReading, Entry
 
 
 class ClusterSource(Protocol):
@@ -37,12 +38,13 @@ class Room:
     """
 
     books: Books
-    clock: Clock
+    clock: FleetClock
     metrics: Metrics
     log: FilteringBoundLogger
     cluster: ClusterSource | None
     stop: threading.Event
     began_ns: int
+    journal: Journal | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
     closing: threading.Lock = field(default_factory=threading.Lock)
     last_read_ns: dict[str, int] = field(default_factory=dict)
@@ -64,6 +66,18 @@ class Room:
         if left_ns < period_ns // 10:
             left_ns += period_ns
         return left_ns / NS_PER_SECOND
+
+    def take(self, *entries: Entry) -> None:
+        """Into the books, together, and into the journal."""
+        with self.lock:
+            self.take_locked(*entries)
+
+    def take_locked(self, *entries: Entry) -> None:
+        """The same for who holds *lock*."""
+        for entry in entries:
+            self.books.take(entry)
+            if self.journal is not None:
+                self.journal.note(entry)
 
     def fail(self, trouble: Stop) -> None:
         """A thread met something that only a person can mend: the agent ends."""

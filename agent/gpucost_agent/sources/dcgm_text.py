@@ -39,7 +39,9 @@ _LINE = re.compile(
     r"\{(?P<labels>(?:[^\"}\n]++|\"(?:[^\"\\\n]++|\\.)*+\")*+)\}[ \t]+(?P<value>[^ \t\n]+)(?=[ \t\n])",
     re.MULTILINE,
 )
-_LABEL = re.compile(r'\b(?P<name>UUID|uuid|GPU_I_ID)[ \t]*=[ \t]*"(?P<value>(?:[^"\\]|\\.)*)"')
+# Every label is read, whatever it is called, so that none begins within the value of another.
+_LABEL = re.compile(r'(?:^|,)[ \t]*(?P<name>[^\s,="]+)[ \t]*=[ \t]*"(?P<value>(?:[^"\\]|\\.)*)"')
+_MOST_DIGITS = 9
 
 Engine = tuple[str, int | None]
 """A GPU by its UUID, or an instance of it by its number."""
@@ -96,9 +98,13 @@ def _share(values: set[float]) -> tuple[int | None, str]:
 def _engine(labels: str) -> Engine | None:
     found = {label["name"]: label["value"] for label in _LABEL.finditer(labels)}
     uuid, instance = found.get("UUID") or found.get("uuid") or "", found.get("GPU_I_ID") or ""
-    if not uuid.startswith("GPU-") or not (instance.isdecimal() or not instance):
+    if not uuid.startswith("GPU-") or not _is_instance(instance):
         return None
     return uuid, int(instance) if instance else None
+
+
+def _is_instance(text: str) -> bool:
+    return not text or (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS)
 
 
 def _number(text: str) -> float | None:

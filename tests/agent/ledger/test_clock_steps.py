@@ -76,6 +76,14 @@ def test_a_window_grows_until_the_wall_passes_it() -> None:
     assert closed[0].slices[0].time.unmeasured_ns >= 30 * SECOND
 
 
+def test_a_clock_that_is_set_forward_by_a_year_leaves_no_windows_behind() -> None:
+    closed = lived(new_books(), 300, {130: 365 * 24 * 3_600})
+    check(closed)
+    assert total(closed) == 300 * SECOND
+    assert len(closed) <= 7
+    assert all(window.slices for window in closed)
+
+
 def test_use_after_a_step_is_still_what_was_watched() -> None:
     closed = lived(new_books(), 120, {20: 10})
     used = sum(row.time.used_ns for window in closed for row in window.slices)

@@ -125,7 +125,7 @@ def test_nobody_works_for_what_is_no_container() -> None:
 def test_pods_that_nobody_tells_of_any_more_are_forgotten_and_others_are_not() -> None:
     directory = told(Directory(), 0, pod("u1", containers=("main",)), pod("u2", "other"))
     told(directory, 3_000, pod("u2", "other"))
-    directory.forget(at(3_601))
+    directory.forget_before(at(1))
     assert not directory.knows("ns", "web-0")
     assert directory.knows("ns", "other")
     assert directory.owner(process("u1", "id-u1-main"), []).pod == ""
@@ -144,7 +144,7 @@ def test_a_static_pod_has_another_id_on_its_node() -> None:
     assert directory.holder(by_files, at(0)).pod_uid == "u1"
     assert directory.learn_pod("ns", "web-0", "on-node", at(9)).uid == "u1"
     assert len(list(directory.pods())) == 1
-    directory.forget(at(3_609))
+    directory.forget_before(at(9))
     assert directory.name_of("on-node") is None
     assert directory.holder(by_files, at(0)).pod_uid == "on-node"
 
@@ -199,9 +199,9 @@ def test_of_several_containers_of_a_pod_that_hold_a_device_the_first_is_the_name
 def test_of_two_lives_of_a_name_the_one_that_nobody_tells_of_is_forgotten_with_its_containers() -> None:
     directory = told(Directory(), 0, pod("u1", containers=("main",)))
     told(directory, 3_000, pod("u2", containers=("main",)))
-    directory.forget(at(3_599))
+    directory.forget_before(at(-1))
     assert [life.uid for life in directory.pods()] == ["u1", "u2"]
-    directory.forget(at(3_600))
+    directory.forget_before(at(0))
     assert [life.uid for life in directory.pods()] == ["u2"]
     assert directory.name_of("u1") is None
     assert directory.name_of("u2") == ("ns", "web-0")

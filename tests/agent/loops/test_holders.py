@@ -13,6 +13,7 @@ from gpucost.trouble import Retry
 from structlog.testing import LogCapture
 from structlog.typing import FilteringBoundLogger
 
+from gpucost_agent.fleet_clock import FleetClock
 from gpucost_agent.ledger.books import Books
 from gpucost_agent.loops import holders
 from gpucost_agent.loops.holders import watch_holders
@@ -54,7 +55,7 @@ def asking(
     """A thread that asks a kubelet on a node with these GPUs."""
     nobody = structlog.wrap_logger(None, processors=[_drop])
     books = cast(Books, SimpleNamespace(gpus=lambda: gpus))
-    room = Room(books, SystemClock(), Metrics(), log or nobody, pods, threading.Event(), 0)
+    room = Room(books, FleetClock(SystemClock()), Metrics(), log or nobody, pods, threading.Event(), 0)
     kubelet = Kubelet()
     thread = threading.Thread(target=watch_holders, args=(room, kubelet, cast(HostFiles, None)))
     thread.start()

@@ -1,5 +1,6 @@
 """One GPU, look after look: how it is partitioned, how busy it was and for whom, who holds memory."""
 
+from collections.abc import Callable
 from functools import partial
 
 from gpucost.clock import Clock, Instant
@@ -28,16 +29,27 @@ _EMPTY_AGAIN_NS = 5_000_000_000
 """A list that was empty is asked for so rarely: most GPUs never have a graphics process or an MPS client."""
 
 
-class GpuReader:
-    """Reads one GPU, for one thread; remembers what it has reported, and what the GPU does not support."""
+def on_time() -> int:
+    """How far a clock is ahead of the node's that is the node's."""
+    return 0
 
-    def __init__(self, gpu_uuid: str, calls: Calls, clock: Clock) -> None:
+
+class GpuReader:
+    """
+    Reads one GPU, for one thread; remembers what it has reported, and what the GPU does not support.
+
+    *off_ns* tells how far *clock* is ahead of the node's own, by which the driver stamps.
+    """
+
+    def __init__(
+        self, gpu_uuid: str, calls: Calls, clock: Clock, off_ns: Callable[[], int] = on_time
+    ) -> None:
         self.gpu_uuid = gpu_uuid
         self._calls = calls
         self._clock = clock
         self._unsupported: dict[str, int] = {}
         self._partition = PartitionReader(calls)
-        self._ring = RingReader(calls, clock)
+        self._ring = RingReader(calls, clock, off_ns)
         self._gpm = GpmReader(calls, clock)
         self._accounting = AccountingReader(calls, clock)
         self._empty_until_ns: dict[ListKind, int] = {}

@@ -16,7 +16,7 @@ from gpucost.trouble import EXIT_NO_DRIVER, EXIT_PERMISSION, Stop
 
 from gpucost_agent.readings import Gpu
 from gpucost_agent.sources.driver.driver_calls import DriverTrouble, Why
-from gpucost_agent.sources.driver.gpu_reader import GpuReader
+from gpucost_agent.sources.driver.gpu_reader import GpuReader, on_time
 from gpucost_agent.sources.driver.nvml_calls import DeviceCalls
 
 _NO_DRIVER_TEXTS = {
@@ -132,9 +132,9 @@ class Driver:
         self.nameless = count - len(found)
         return tuple(found)
 
-    def reader(self, gpu: Gpu, clock: Clock) -> GpuReader:
-        """A reader of one GPU for one thread. Neither blocks nor raises."""
-        return GpuReader(gpu.uuid, DeviceCalls(self, gpu.uuid, clock), clock)
+    def reader(self, gpu: Gpu, clock: Clock, off_ns: Callable[[], int] = on_time) -> GpuReader:
+        """A reader of one GPU for one thread, as in ``GpuReader``. Neither blocks nor raises."""
+        return GpuReader(gpu.uuid, DeviceCalls(self, gpu.uuid, clock), clock, off_ns)
 
     def call(self, name: str, *arguments: object) -> Any:
         """What the binding's function of that name answers. May block; raises DriverTrouble, or Stop."""

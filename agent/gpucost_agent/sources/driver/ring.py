@@ -7,6 +7,8 @@ none is the window of the use known.
 """
 
 from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from statistics import median_low
@@ -37,13 +39,16 @@ class RingReader:
     """
     Reads the ring of one GPU, for one thread; remembers which samples it has reported.
 
+    The driver stamps by the node's own clock: *off_ns* tells how far *clock* is ahead of that.
+
     Nothing from before the first look is reported: a sample counts from the instant at which it ended, so the one
     that was under way at the first look is the first to be reported, whole.
     """
 
-    def __init__(self, calls: Calls, clock: Clock) -> None:
+    def __init__(self, calls: Calls, clock: Clock, off_ns: Callable[[], int]) -> None:
         self._calls = calls
         self._clock = clock
+        self._off_ns = off_ns
         self._previous: Instant | None = None
         self._trusted_from_ns = 0
         self._ring_seen_us = 0
@@ -60,14 +65,16 @@ class RingReader:
         self._previous = None
 
     def read(self, look: Look) -> tuple[tuple[RingSample, ...] | None, ProcessWindow | None]:
-        """The samples that are new, and the use by process that goes with them."""
-        previous, self._previous = self._previous, look.began
-        step_ns = 0 if previous is None else clock_step_ns(previous, look.began)
+        """The samples that are new, and the use by process that goes with them, by the clock of *look*."""
+        off_ns = self._off_ns()
+        began = Instant(look.began.wall_ns - off_ns, look.began.monotonic_ns)
+        previous, self._previous = self._previous, began
+        step_ns = 0 if previous is None else clock_step_ns(previous, began)
         if step_ns < 0:
-            self._trusted_from_ns = look.began.monotonic_ns + _RING_SPAN_NS
-        blind = step_ns != 0 or look.began.monotonic_ns < self._trusted_from_ns
+            self._trusted_from_ns = began.monotonic_ns + _RING_SPAN_NS
+        blind = step_ns != 0 or began.monotonic_ns < self._trusted_from_ns
         if previous is None or blind:
-            self._ring_seen_us = self._uses_seen_us = look.began.wall_ns // _NS_PER_US
+            self._ring_seen_us = self._uses_seen_us = began.wall_ns // _NS_PER_US
         if blind:
             look.troubles.append(CLOCK_STEPPED)
             return None, None
@@ -82,14 +89,15 @@ class RingReader:
             new = [sample.ended_at_ns // _NS_PER_US for sample in fresh]
             self._distances_us.extend(later - earlier for earlier, later in pairwise(new))
             self._ring_seen_us = new[-1]
-        return fresh, window
+        return _moved(fresh, window, off_ns) if off_ns else (fresh, window)
 
     def _samples(self, look: Look, since_us: int) -> list[RawSample] | None:
         """The samples after a stamp, sorted; None if the driver did not say."""
         raw = look.ask(What.RING, partial(self._calls.samples, since_us))
         if not raw:
             return raw
-        kept = plausible_samples(raw, since_us, self._clock.now().wall_ns // _NS_PER_US)
+        now_ns = self._clock.now().wall_ns - self._off_ns()
+        kept = plausible_samples(raw, since_us, now_ns // _NS_PER_US)
         if len(kept) < len({sample.stamp_us for sample in raw if sample.stamp_us > since_us}):
             look.troubles.append(RING_GARBAGE)
         return kept
@@ -119,3 +127,12 @@ class RingReader:
         # What was not settled now is part of the next look's window.
         look.troubles.append(USES_UNSETTLED)
         return known, None
+
+
+def _moved(
+    samples: tuple[RingSample, ...], window: ProcessWindow | None, by_ns: int
+) -> tuple[tuple[RingSample, ...], ProcessWindow | None]:
+    moved = tuple(replace(sample, ended_at_ns=sample.ended_at_ns + by_ns) for sample in samples)
+    if window is not None:
+        window = replace(window, since_ns=window.since_ns + by_ns, until_ns=window.until_ns + by_ns)
+    return moved, window

@@ -17,7 +17,8 @@ from gpucost_agent.sources.host.cgroup_paths import parse_cgroup
 _MOST_REMEMBERED = 4_096
 _REMEMBERED_NS = 60 * NS_PER_SECOND
 _LONGEST_ENVIRONMENT = 1 << 20
-_MPS_PERCENT = re.compile(rb"(?:^|\0)CUDA_MPS_ACTIVE_THREAD_PERCENTAGE=(\d+)(?:\.\d*)?(?=\0|$)")
+# A process writes its own environment: more digits than a percentage has are none, and int() refuses thousands.
+_MPS_PERCENT = re.compile(rb"(?:^|\0)CUDA_MPS_ACTIVE_THREAD_PERCENTAGE=0*(\d{1,3})(?:\.\d*)?(?=\0|$)")
 _INITS = frozenset({"systemd", "init", "machined"})
 
 

@@ -112,7 +112,7 @@ def parse_manager_state(text: str) -> tuple[ManagedClaim, ...]:
             str(claim["ClaimUID"]),
             str(claim.get("Namespace") or ""),
             str(claim.get("ClaimName") or ""),
-            tuple(claim.get("PodUIDs") or ()),
+            tuple(str(uid) for uid in claim.get("PodUIDs") or ()),
             CLAIM_DRIVER in (claim.get("DriverState") or {}) or claim.get("DriverName") == CLAIM_DRIVER,
         )
         for claim in listed or ()

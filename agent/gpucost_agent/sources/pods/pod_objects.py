@@ -94,7 +94,7 @@ _HASH_LABELS = {"pod-template-hash": "Deployment", "rollouts-pod-template-hash":
 
 def parse_pod(pod: Json, kept: Collection[str]) -> Pod:
     """
-    A pod object. Raises KeyError, TypeError or ValueError if it is none.
+    A pod object. Raises KeyError, TypeError, ValueError or AttributeError if it is none.
 
     Containers are all that have a status or stand in the specification: init and ephemeral ones too, and an earlier
     life of a container before its present one. What schedulers of fractions and the kubelet wrote into annotations is
@@ -107,10 +107,10 @@ def parse_pod(pod: Json, kept: Collection[str]) -> Pod:
     annotations = metadata.get("annotations") or {}
     reserves, reserves_uuid = reservation_of(pod)
     return Pod(
-        namespace=metadata["namespace"],
-        name=metadata["name"],
-        uid=metadata["uid"],
-        phase=status.get("phase", ""),
+        namespace=_text(metadata["namespace"]),
+        name=_text(metadata["name"]),
+        uid=_text(metadata["uid"]),
+        phase=_text(status.get("phase", "")),
         labels=_cut(labels, kept),
         annotations=_cut(annotations, kept),
         owner_kind=owner_kind,
@@ -119,16 +119,16 @@ def parse_pod(pod: Json, kept: Collection[str]) -> Pod:
         fractions=fractions_of(pod),
         reserves=reserves,
         reserves_uuid=reserves_uuid,
-        static_uid=annotations.get(_STATIC_UID, ""),
+        static_uid=_text(annotations.get(_STATIC_UID, "")),
         # A claim for what a container asks for as a resource is not in the specification.
         claims=bool(spec.get("resourceClaims") or status.get("extendedResourceClaimStatus")),
     )
 
 
 def parse_node(node: Json) -> Node:
-    """A node object. Raises KeyError or TypeError if it is none."""
+    """A node object. Raises KeyError, TypeError, ValueError or AttributeError if it is none."""
     metadata = node["metadata"]
-    return Node(metadata["name"], dict(metadata.get("labels") or {}), dict(metadata.get("annotations") or {}))
+    return Node(_text(metadata["name"]), dict(metadata.get("labels") or {}), dict(metadata.get("annotations") or {}))
 
 
 def parse_time_ns(text: str | None) -> int | None:
@@ -137,11 +137,20 @@ def parse_time_ns(text: str | None) -> int | None:
         return None
     seconds, _, fraction = text.removesuffix("Z").partition(".")
     moment = datetime.fromisoformat(f"{seconds}+00:00")
+    if moment.tzinfo is None:
+        # Of a day alone the zone was taken for the time.
+        raise ValueError(f"{text!r} is not a time of the API server")
     return int(moment.timestamp()) * NS_PER_SECOND + int(fraction.ljust(9, "0")[:9] or 0)
 
 
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r:.80} is no text")
+    return value
+
+
 def _cut(values: Mapping[str, str], kept: Collection[str]) -> dict[str, str]:
-    return {key: value[:LONGEST_VALUE] for key, value in values.items() if key in kept}
+    return {key: _text(value)[:LONGEST_VALUE] for key, value in values.items() if key in kept}
 
 
 def _owner(metadata: Json, labels: Mapping[str, str]) -> tuple[str, str]:
@@ -152,7 +161,7 @@ def _owner(metadata: Json, labels: Mapping[str, str]) -> tuple[str, str]:
     for owner in metadata.get("ownerReferences") or ():
         if not owner.get("controller"):
             continue
-        kind, name = owner["kind"], owner["name"]
+        kind, name = _text(owner["kind"]), _text(owner["name"])
         if kind == "ReplicaSet":
             for label, maker in _HASH_LABELS.items():
                 suffix = f"-{labels.get(label, '')}"
@@ -183,7 +192,7 @@ def _containers(spec: Json, status: Json) -> tuple[PodContainer, ...]:
             )
         waiting = (entry["name"] for entry in specified if entry["name"] not in known)
         found += [
-            PodContainer(name, "", None, None, group == "initContainer" and name not in sidecars)
+            PodContainer(_text(name), "", None, None, group == "initContainer" and name not in sidecars)
             for name in waiting
         ]
     return tuple(found)
@@ -191,7 +200,7 @@ def _containers(spec: Json, status: Json) -> tuple[PodContainer, ...]:
 
 def _container(name: str, container_id: str, life: Json, init: bool) -> PodContainer:
     return PodContainer(
-        name=name,
+        name=_text(name),
         # containerd://<id>, cri-o://<id>, docker://<id>
         container_id=container_id.rpartition("://")[2],
         started_at_ns=parse_time_ns(life.get("startedAt")),
