@@ -14,8 +14,9 @@ FLEET_SETTINGS = frozenset({
     "cluster", "node", "window-seconds", "aggregator", "insecure", "tls-ca", "tls-cert", "tls-key",
     "spool-dir", "price-book", "pod-resources-socket", "proc-root", "host-root",
     "kube-api", "kubelet-url", "dcgm-url", "device-resources", "fractions", "stand-alone",
-    "metrics-listen", "kubelet-grace-seconds", "data-dir",
+    "metrics-listen", "kubelet-grace-seconds", "data-dir", "admin-socket",
     "grpc-listen", "http-listen", "memory-limit", "threads",
+    "token-file", "writers-file", "readers-file", "trusted-proxies", "identity-header",
     "log-format", "log-level",
 })
 # fmt: on
@@ -90,7 +91,9 @@ class Command:
     """
     Something that a program does.
 
-    *flags* hold on the command line of this command only; *arguments* are its values without a flag, in order.
+    *name* is one word, or two where several commands are about one thing.
+    *flags* hold on the command line of this command only; *arguments* are its values without a flag, in order;
+    one that is parsed as words takes all that are left.
     """
 
     name: str

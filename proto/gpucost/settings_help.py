@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Sequence
 
 from gpucost.setting import Command, Program, Setting
+from gpucost.settings_values import words
 
 _WIDTH = 100
 _INDENT = " " * 6
@@ -60,8 +61,12 @@ def commands_table(commands: Sequence[Command]) -> str:
 
 
 def _synopsis(command: Command) -> str:
-    arguments = (a.name.upper() if a.required else f"[{a.name.upper()}]" for a in command.arguments)
-    return " ".join([command.name, *arguments])
+    return " ".join([command.name, *map(_placeholder, command.arguments)])
+
+
+def _placeholder(argument: Setting[object]) -> str:
+    name = argument.name.upper() + (" ..." if argument.parse is words else "")
+    return name if argument.required else f"[{name}]"
 
 
 def _entry(setting: Setting[object], facts: str) -> list[str]:

@@ -158,9 +158,13 @@ def _command(program: Program, bare: Sequence[str]) -> Command:
     commands = {command.name: command for command in program.commands}
     if not bare:
         return program.commands[0]
-    if bare[0] not in commands:
-        raise _usage(program, f"{bare[0]!r} is no command{did_you_mean(bare[0], commands)}")
-    return commands[bare[0]]
+    two = " ".join(bare[:2])
+    if found := commands.get(two) or commands.get(bare[0]):
+        return found
+    if second := [name.split()[1] for name in commands if name.startswith(f"{bare[0]} ")]:
+        said = f"{two!r} is no command" if len(bare) > 1 else f"`{bare[0]}` is half a command"
+        raise _usage(program, f"{said}: write `{bare[0]}` with {' or '.join(second)} after it")
+    raise _usage(program, f"{bare[0]!r} is no command{did_you_mean(bare[0], commands)}")
 
 
 def _said(
@@ -175,9 +179,13 @@ def _said(
             owners = [c.name for c in program.commands if any(name == flag.name for flag in c.flags)]
             raise _usage(program, f"--{name} is a flag of `{' and '.join(owners)}`, not of `{command.name}`")
         said[name] = Spoken(f"--{name}", value or "")
-    words_left = list(bare[1:])
+    words_left = list(bare[len(command.name.split()) :])
     for argument in command.arguments:
-        if words_left:
+        if words_left and argument.parse is words:
+            # The last one takes all that is left.
+            said[argument.name] = Spoken(f"{command.name} {argument.name.upper()}", ",".join(words_left))
+            words_left.clear()
+        elif words_left:
             said[argument.name] = Spoken(f"{command.name} {argument.name.upper()}", words_left.pop(0))
         elif argument.required:
             raise _usage(program, f"`{command.name}` needs {argument.name.upper()}: {argument.help}")

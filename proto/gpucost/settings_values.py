@@ -32,15 +32,15 @@ class HostPort:
 
 
 def text(value: str) -> str:
-    """Any text of at least one character."""
+    """Any text of at least one character, without such as no message and no database takes."""
     if not value.strip():
         raise ValueError("is empty: write a text")
-    return value
+    return _plain(value)
 
 
 def words(value: str) -> tuple[str, ...]:
     """Texts with commas between; a list in a file. The empty text is no word at all."""
-    return tuple(word for word in (part.strip() for part in value.split(",")) if word)
+    return tuple(word for word in (part.strip() for part in _plain(value).split(",")) if word)
 
 
 def integer(at_least: int | None = None, at_most: int | None = None) -> Callable[[str], int]:
@@ -141,3 +141,10 @@ def listen_address(value: str) -> HostPort:
             f"{value!r} has no port from 0 to {MAX_PORT}: write HOST:PORT, for example 127.0.0.1:8080"
         )
     return HostPort(host.strip("[]"), int(port))
+
+
+def _plain(value: str) -> str:
+    # What is no UTF-8 in the environment comes as halves of characters; YAML can spell both out.
+    if "\0" in value or any("\ud800" <= sign <= "\udfff" for sign in value):
+        raise ValueError(f"{value!r} holds what is no character: write UTF-8 text")
+    return value

@@ -9,17 +9,34 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
+from google.protobuf.message import DecodeError
 from gpucost.cost_slice import GPU, Cost, CostSlice, Evidence, GpuTime, Measures, Price, SliceKey
 from gpucost.facts import GpuFacts, WorkloadFacts
 from gpucost.identity import Device, Holder, HolderKind, NodeId, is_uuid
 from gpucost.trouble import Reject
 from gpucost.v1 import ledger_pb2, stream_pb2
+from gpucost.wire_bounds import (
+    MAX_MESSAGE_BYTES,
+    MAX_NAME_BYTES,
+    bounded_name,
+    each_or_reject,
+    entry_at,
+    optional,
+    uuid_from,
+)
+from gpucost.wire_facts import gpu_from_message, gpu_to_message, workload_from_message, workload_to_message
 
-MAX_MESSAGE_BYTES = 16 * 1024 * 1024
-MAX_NAME_BYTES = 512
-"""Longer than any Kubernetes name (253) and any label value (63, annotations cut to 256)."""
-
-MAX_LABELS = 64
+__all__ = [
+    "MAX_MESSAGE_BYTES",
+    "MAX_NAME_BYTES",
+    "BatchContent",
+    "Unreadable",
+    "WindowSlices",
+    "batch_from_bytes",
+    "batch_from_message",
+    "batch_to_message",
+    "readable_part",
+]
 
 _GPU_PREFIX = "GPU-"
 _MEASURES = (
@@ -73,11 +90,37 @@ def batch_to_message(content: BatchContent) -> stream_pb2.Batch:
     return stream_pb2.Batch(
         sequence_number=content.sequence_number,
         table=table_to_message(content.window),
-        workloads=[_workload_to_message(facts) for facts in content.workloads],
-        gpus=[_gpu_to_message(facts) for facts in content.gpus],
+        workloads=[workload_to_message(facts) for facts in content.workloads],
+        gpus=[gpu_to_message(facts) for facts in content.gpus],
         price_book_version=content.price_book_version,
         closed_through_ns=content.closed_through_ns,
     )
+
+
+def batch_to_bytes(content: BatchContent) -> bytes:
+    """The message for *content* as it lies in a spool: in one form only, so that both ends know it by one hash."""
+    return batch_to_message(content).SerializeToString(deterministic=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A part of a batch that says nothing sure: the place of its *slice*, None for another part; and why."""
+
+    slice: int | None
+    reason: str
+
+
+def batch_from_bytes(encoded: bytes) -> stream_pb2.Batch:
+    """
+    The message that was kept as *encoded*.
+
+    Raises:
+        Reject: It is none.
+    """
+    try:
+        return stream_pb2.Batch.FromString(encoded)
+    except DecodeError:
+        raise Reject("its bytes are no batch: they were damaged where they were kept") from None
 
 
 def batch_from_message(message: stream_pb2.Batch, node: NodeId) -> BatchContent:
@@ -87,14 +130,37 @@ def batch_from_message(message: stream_pb2.Batch, node: NodeId) -> BatchContent:
     Raises:
         Reject: It refers to something that it does not hold, or passes a bound.
     """
-    return BatchContent(
+    content, unreadable = readable_part(message, node)
+    if unreadable:
+        raise Reject(unreadable[0].reason)
+    return content
+
+
+def readable_part(message: stream_pb2.Batch, node: NodeId) -> tuple[BatchContent, tuple[Unreadable, ...]]:
+    """
+    What can be read of *message* from *node*, and what can not; one bad slice never takes the others along.
+
+    Raises:
+        Reject: Nothing of it can be read.
+    """
+    unreadable: list[Unreadable] = []
+
+    def known(values: Iterable[Any]) -> tuple[Any, ...]:
+        found = list(values)
+        unreadable.extend(Unreadable(None, str(each)) for each in found if isinstance(each, Reject))
+        return tuple(each for each in found if not isinstance(each, Reject))
+
+    window, bad_slices = _readable_table(message.table, node)
+    unreadable += bad_slices
+    content = BatchContent(
         sequence_number=message.sequence_number,
-        window=table_from_message(message.table, node),
-        workloads=tuple(_workload_from_message(facts) for facts in message.workloads),
-        gpus=tuple(_gpu_from_message(facts) for facts in message.gpus),
+        window=window,
+        workloads=known(each_or_reject(workload_from_message, message.workloads)),
+        gpus=known(each_or_reject(gpu_from_message, message.gpus)),
         closed_through_ns=message.closed_through_ns,
-        price_book_version=_name(message.price_book_version, "price_book_version"),
+        price_book_version=bounded_name(message.price_book_version, "price_book_version"),
     )
+    return content, tuple(unreadable)
 
 
 class _Index(Generic[Value]):
@@ -155,53 +221,76 @@ def table_to_message(window: WindowSlices) -> ledger_pb2.Table:
     )
 
 
-def table_from_message(table: ledger_pb2.Table, node: NodeId) -> WindowSlices:
-    """
-    The slices of *table*.
-
-    Raises:
-        Reject: An index points outside of its list, or a name passes the bound.
-    """
-    names = ("", *(_name(name, "name") for name in table.names))
-    devices = [_device_from_message(device) for device in table.devices]
-    holders = [_holder_from_message(holder, names) for holder in table.holders]
-    prices = [_price_from_message(price) for price in table.prices]
-    policy = _name(table.policy_version, "policy_version")
+def _readable_table(table: ledger_pb2.Table, node: NodeId) -> tuple[WindowSlices, tuple[Unreadable, ...]]:
+    """The slices of *table*; unreadable is one whose index points outside of its list or at a bad entry."""
+    names = ("", *each_or_reject(lambda name: bounded_name(name, "name"), table.names))
+    parts = _Parts(
+        node,
+        table,
+        names,
+        each_or_reject(_device_from_message, table.devices),
+        each_or_reject(lambda holder: _holder_from_message(holder, names), table.holders),
+        each_or_reject(_price_from_message, table.prices),
+        bounded_name(table.policy_version, "policy_version"),
+    )
+    entries = (*parts.names, *parts.devices, *parts.holders, *parts.prices)
+    unreadable = [Unreadable(None, str(each)) for each in entries if isinstance(each, Reject)]
     rows = []
     for number, message in enumerate(table.slices):
-        cost = Cost(
-            message.cost_used_nanodollars,
-            message.cost_idle_nanodollars,
-            message.cost_unmeasured_nanodollars,
-            message.cost_reserved_nanodollars,
-        )
-        if cost.nanodollars != message.cost_nanodollars:
-            raise Reject(f"slice {number}: its cost {message.cost_nanodollars} is not the sum of its parts")
-        key = SliceKey(
-            node,
-            _at(devices, message.device, f"slice {number}: device"),
-            _name(message.resource, "resource") or GPU,
-            _at(holders, message.holder, f"slice {number}: holder"),
-            table.window_start_ns,
-        )
-        row = CostSlice(
-            key=key,
-            length_ns=message.length_ns if message.HasField("length_ns") else table.length_ns,
-            time=GpuTime(message.reserved_ns, message.used_ns, message.idle_ns, message.unmeasured_ns),
-            cost=cost,
-            price=_at(prices, message.price, f"slice {number}: price"),
-            evidence=Evidence(
-                _at(names, message.method, f"slice {number}: method"), message.watched_ns, message.samples
-            ),
-            measures=Measures(**{name: _optional(message, name) for name in _MEASURES}),
-            weight=(message.weight_numerator, message.weight_denominator)
-            if message.weight_denominator
-            else (1, 1),
-            flags=tuple(_at(names, flag, f"slice {number}: flag") for flag in message.flags),
-            policy_version=policy,
-        )
-        rows.append(row)
-    return WindowSlices(table.window_start_ns, table.length_ns, tuple(rows))
+        try:
+            rows.append(_slice_from_message(message, number, parts))
+        except Reject as trouble:
+            unreadable.append(Unreadable(number, str(trouble)))
+    return WindowSlices(table.window_start_ns, table.length_ns, tuple(rows)), tuple(dict.fromkeys(unreadable))
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What slices of one table refer to; an entry that can not be read is its Reject."""
+
+    node: NodeId
+    table: ledger_pb2.Table
+    names: Sequence[Any]
+    devices: Sequence[Any]
+    holders: Sequence[Any]
+    prices: Sequence[Any]
+    policy: str
+
+
+def _slice_from_message(message: ledger_pb2.Slice, number: int, parts: _Parts) -> CostSlice:
+    cost = Cost(
+        message.cost_used_nanodollars,
+        message.cost_idle_nanodollars,
+        message.cost_unmeasured_nanodollars,
+        message.cost_reserved_nanodollars,
+    )
+    if cost.nanodollars != message.cost_nanodollars:
+        raise Reject(f"slice {number}: its cost {message.cost_nanodollars} is not the sum of its parts")
+    key = SliceKey(
+        parts.node,
+        entry_at(parts.devices, message.device, f"slice {number}: device"),
+        bounded_name(message.resource, "resource") or GPU,
+        entry_at(parts.holders, message.holder, f"slice {number}: holder"),
+        parts.table.window_start_ns,
+    )
+    return CostSlice(
+        key=key,
+        length_ns=message.length_ns if message.HasField("length_ns") else parts.table.length_ns,
+        time=GpuTime(message.reserved_ns, message.used_ns, message.idle_ns, message.unmeasured_ns),
+        cost=cost,
+        price=entry_at(parts.prices, message.price, f"slice {number}: price"),
+        evidence=Evidence(
+            entry_at(parts.names, message.method, f"slice {number}: method"),
+            message.watched_ns,
+            message.samples,
+        ),
+        measures=Measures(**{name: optional(message, name) for name in _MEASURES}),
+        weight=(message.weight_numerator, message.weight_denominator)
+        if message.weight_denominator
+        else (1, 1),
+        flags=tuple(entry_at(parts.names, flag, f"slice {number}: flag") for flag in message.flags),
+        policy_version=parts.policy,
+    )
 
 
 def _device_to_message(device: Device) -> ledger_pb2.Device:
@@ -217,17 +306,17 @@ def _device_to_message(device: Device) -> ledger_pb2.Device:
 
 
 def _device_from_message(message: ledger_pb2.Device) -> Device:
-    gpu = _name(message.gpu_name, "gpu_name")
+    gpu = bounded_name(message.gpu_name, "gpu_name")
     if message.HasField("gpu_uuid"):
-        gpu = _GPU_PREFIX + _uuid(message.gpu_uuid, "gpu_uuid")
+        gpu = _GPU_PREFIX + uuid_from(message.gpu_uuid, "gpu_uuid")
     if not gpu:
         raise Reject("a device names no GPU")
     return Device(
         gpu,
-        _optional(message, "gi"),
-        _optional(message, "ci"),
-        _name(message.profile, "profile"),
-        _optional(message, "placement"),
+        optional(message, "gi"),
+        optional(message, "ci"),
+        bounded_name(message.profile, "profile"),
+        optional(message, "placement"),
     )
 
 
@@ -251,13 +340,13 @@ def _holder_from_message(message: ledger_pb2.Holder, names: Sequence[str]) -> Ho
         raise Reject(f"holders of kind {message.kind} are not known here: update the aggregator first")
     return Holder(
         _KIND_OF[message.kind],
-        _at(names, message.namespace, "a holder's namespace"),
-        _at(names, message.pod, "a holder's pod"),
-        _uuid(message.pod_uuid, "pod_uuid")
+        entry_at(names, message.namespace, "a holder's namespace"),
+        entry_at(names, message.pod, "a holder's pod"),
+        uuid_from(message.pod_uuid, "pod_uuid")
         if message.HasField("pod_uuid")
-        else _name(message.pod_uid, "pod_uid"),
-        _at(names, message.container, "a holder's container"),
-        _at(names, message.reason, "a holder's reason"),
+        else bounded_name(message.pod_uid, "pod_uid"),
+        entry_at(names, message.container, "a holder's container"),
+        entry_at(names, message.reason, "a holder's reason"),
     )
 
 
@@ -269,81 +358,7 @@ def _price_to_message(price: Price) -> ledger_pb2.Price:
 
 def _price_from_message(message: ledger_pb2.Price) -> Price:
     return Price(
-        _optional(message, "nanodollars_per_hour"),
-        _name(message.source, "price source"),
-        _name(message.date, "price date"),
+        optional(message, "nanodollars_per_hour"),
+        bounded_name(message.source, "price source"),
+        bounded_name(message.date, "price date"),
     )
-
-
-def _workload_to_message(facts: WorkloadFacts) -> ledger_pb2.WorkloadFacts:
-    return ledger_pb2.WorkloadFacts(
-        namespace=facts.namespace,
-        pod=facts.pod,
-        pod_uid=facts.pod_uid,
-        valid_from_ns=facts.valid_from_ns,
-        labels=facts.labels,
-        annotations=facts.annotations,
-        owner_kind=facts.owner_kind,
-        owner_name=facts.owner_name,
-    )
-
-
-def _workload_from_message(message: ledger_pb2.WorkloadFacts) -> WorkloadFacts:
-    if len(message.labels) + len(message.annotations) > MAX_LABELS:
-        raise Reject(
-            f"pod {message.pod[:MAX_NAME_BYTES]} brings more than {MAX_LABELS} labels and annotations"
-        )
-    return WorkloadFacts(
-        _name(message.namespace, "namespace"),
-        _name(message.pod, "pod"),
-        _name(message.pod_uid, "pod_uid"),
-        message.valid_from_ns,
-        {_name(key, "label"): _name(value, "label") for key, value in message.labels.items()},
-        {_name(key, "annotation"): _name(value, "annotation") for key, value in message.annotations.items()},
-        _name(message.owner_kind, "owner_kind"),
-        _name(message.owner_name, "owner_name"),
-    )
-
-
-def _gpu_to_message(facts: GpuFacts) -> ledger_pb2.GpuFacts:
-    return ledger_pb2.GpuFacts(
-        gpu_uuid=facts.gpu_uuid,
-        model=facts.model,
-        memory_bytes=facts.memory_bytes or 0,
-        instance_type=facts.instance_type,
-        region=facts.region,
-        valid_from_ns=facts.valid_from_ns,
-    )
-
-
-def _gpu_from_message(message: ledger_pb2.GpuFacts) -> GpuFacts:
-    return GpuFacts(
-        _name(message.gpu_uuid, "gpu_uuid"),
-        _name(message.model, "model"),
-        message.memory_bytes or None,
-        _name(message.instance_type, "instance_type"),
-        _name(message.region, "region"),
-        message.valid_from_ns,
-    )
-
-
-def _name(text: str, what: str) -> str:
-    if len(text.encode()) > MAX_NAME_BYTES:
-        raise Reject(f"{what} has {len(text.encode())} bytes; {MAX_NAME_BYTES} is the most")
-    return text
-
-
-def _uuid(raw: bytes, what: str) -> str:
-    if len(raw) != 16:
-        raise Reject(f"{what} has {len(raw)} bytes, not 16")
-    return str(UUID(bytes=raw))
-
-
-def _at(values: Sequence[Any], place: int, what: str) -> Any:
-    if place >= len(values):
-        raise Reject(f"{what} is number {place} of {len(values)}")
-    return values[place]
-
-
-def _optional(message: Any, name: str) -> Any:
-    return getattr(message, name) if message.HasField(name) else None

@@ -158,6 +158,9 @@ def parse_yaml(text: str, file_name: str) -> Block:
         before = text[: trouble.position]
         mark = Mark(file_name, before.count("\n") + 1, trouble.position - before.rfind("\n"))
         raise mark.reject("this is not YAML: a character that no text has") from None
+    except (ValueError, OverflowError):
+        # PyYAML's own: an escape such as "\U00110000" names no character, a directive has thousands of digits.
+        raise start.reject("this is not YAML: an escape or a directive with a number that is none") from None
     if isinstance(node, Scalar) and node.is_null:
         return Block(start, {})
     return as_block(node, "the file")
@@ -213,6 +216,8 @@ def _node(events: _Events, depth: int) -> Node:
         event = cast("ScalarEvent", events.take())
         plain = bool(event.implicit[0])
         null = plain and event.value in _NULLS
+        if any("\ud800" <= sign <= "\udfff" for sign in event.value):
+            raise mark.reject("half a character: write it out, or as one escape")
         return Scalar(mark, "" if null else event.value, null)
     if kind == "SequenceStart":
         return _listing(events, depth)
