@@ -15,7 +15,7 @@ COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-h
 	--no-emit-index-url --no-annotate --custom-compile-command "make lock"
 
 .PHONY: help setup toolchain library test browser check format format-check lint types layers fresh \
-	proto proto-check docs docs-check laws accuracy footprint machine gpu mutation golden demo sabotage lock wheel clean
+	proto proto-check docs docs-check laws accuracy footprint machine gpu mutation fuzz golden demo sabotage lock wheel clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -106,6 +106,9 @@ gpu: $(STAMP) library ## on a machine with a GPU: the real driver under a known 
 
 mutation: $(STAMP) ## change the pure ledger line by line; its tests have to notice (SEED, JOBS, CI=1)
 	$(BIN)/python hack/proofs/mutation.py
+
+fuzz: $(STAMP) ## hostile inputs for all that parses what others send; planted bugs (SEED, SECONDS, CI=1, TARGETS, PLANTED)
+	$(BIN)/python -m fuzz
 
 golden: $(STAMP) library ## write the golden files anew; then read the diff
 	$(BIN)/python -m pytest -m "not gpu and not cluster and not browser" -k golden --update-golden $(PYTEST_ARGUMENTS)

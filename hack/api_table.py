@@ -30,6 +30,8 @@ The aggregator answers at `--http-listen`, by default port 8080. Everything is r
 - Money is in nano-dollars (10^-9 USD) and GPU-time in nanoseconds of one whole GPU. Both add up exactly;
   fields in US dollars and GPU-hours say the same for people.
 - A field that is null, or empty in CSV, is not known or does not apply.
+- Where readers are asked who they are ([access](access.md)), send `Authorization: Bearer TOKEN`; without a valid
+  one the answer is 401. What a reader may not see is in no row, sum or remainder, and asking for it is 403.
 - A parameter that is unknown, given twice or can not be read is refused with 400 and a body that says
   what is wrong (`error`), what to do (`hint`) and, where it is one, the `parameter` at fault.
 - 404 is a path that is not there, 405 another method than GET, 503 with `Retry-After` a store that is busy;
@@ -46,7 +48,7 @@ _SCHEMAS = {
     "Frame": "What every answer in JSON says of itself first: which time, how complete, and which filter.",
     "Report": "What every report says beside its rows.",
     "Line": "What each row, each remainder and the total of a report say of themselves.",
-    "Problem": "The body of 400, 404, 405 and 503.",
+    "Problem": "The body of 400, 401, 403, 404, 405 and 503.",
 }
 
 EXAMPLES = {
@@ -55,6 +57,7 @@ EXAMPLES = {
     "/api/v1/reports/idle": "?window=24h&format=csv",
     "/api/v1/reports/shadow": "?window=7d",
     "/api/v1/slices": "?window=1h&format=csv&limit=10000",
+    "/api/v1/adjustments": "?window=7d&format=csv",
     "/idle": "?window=7d&theme=dark",
 }
 """What a route's example asks for; the others ask for nothing."""

@@ -8,7 +8,7 @@ from gpucost.settings_source import CHECK
 from gpucost.system_clock import SystemClock
 from gpucost.trouble import Stop
 
-from gpucost_agent import app, settings
+from gpucost_agent import app, settings, watch_app
 from gpucost_agent.check import EXIT_PARTLY, check
 
 
@@ -29,6 +29,8 @@ def _run(argv: list[str]) -> int:
         return 0
     if command == CHECK.name:
         return _check(values)
+    if command == settings.WATCH.name:
+        return watch_app.run(values)
     return app.run(values)
 
 

@@ -27,6 +27,7 @@ from structlog.typing import FilteringBoundLogger
 from gpucost_agent import heap
 from gpucost_agent.abridging import abridging
 from gpucost_agent.fleet_clock import FleetClock, Offsets
+from gpucost_agent.glimpse import Glimpse
 from gpucost_agent.journal import Beginning, Journal, read_story
 from gpucost_agent.keeping import Keeping
 from gpucost_agent.ledger.books import Books, Method
@@ -216,7 +217,8 @@ def _start_stream(
         keeping.quoting.prices.book.version,
     )
     target = Target(str(settings.aggregator), credentials, settings.token_file)
-    stream = Stream(spool, target, caller, room.clock, StreamNews(room, keeping.news, spool))
+    news = StreamNews(room, keeping.news, spool)
+    stream = Stream(spool, target, caller, room.clock, news, Glimpse(room))
     _start("stream", stream.run)
     return stream
 

@@ -9,6 +9,7 @@ from gpucost.settings_source import (
     CHECK,
     RUN,
     VERSION,
+    Command,
     HostPort,
     Loaded,
     Program,
@@ -210,10 +211,16 @@ SETTINGS: tuple[Setting[object], ...] = (
     LOG_LEVEL,
 )
 
+WATCH = Command(
+    "watch",
+    "Be the cluster's watcher instead: tell the aggregator of its nodes, namespaces and pods that wait for GPUs. One"
+    " replica a cluster, on any node; it needs --cluster, --aggregator and --kube-api, and no GPU.",
+)
+
 PROGRAM = Program(
     "gpucost-agent",
     SETTINGS,
-    (RUN, CHECK, VERSION),
+    (RUN, CHECK, WATCH, VERSION),
     about="Reads the GPUs of one node, attributes and prices their time, and streams it to the aggregator.",
 )
 

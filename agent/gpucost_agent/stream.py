@@ -21,7 +21,7 @@ from gpucost.trouble import Retry
 from gpucost.units import NS_PER_SECOND
 from gpucost.v1 import stream_pb2
 from gpucost.v1.stream_pb2_grpc import CostStreamStub
-from gpucost.wire import MAX_MESSAGE_BYTES
+from gpucost.wire import MAX_MESSAGE_BYTES, WindowSlices, table_to_message
 
 from gpucost_agent.spool import Entry, Spool
 from gpucost_agent.token_file import token_metadata
@@ -90,6 +90,7 @@ class Stream:
     """
     Sends a spool's batches. ``run`` blocks for the life of the agent and raises nothing.
 
+    *glimpse* is what the node looks like now; None where that is not known.
     *draining*: set it to send what is there at once, and to end when all of it is acknowledged.
     """
 
@@ -98,6 +99,7 @@ class Stream:
     caller: Caller
     clock: Clock
     listener: Listener
+    glimpse: Callable[[], WindowSlices | None] = lambda: None
     draining: threading.Event = field(default_factory=threading.Event)
     drained: threading.Event = field(default_factory=threading.Event)
 
@@ -111,7 +113,7 @@ class Stream:
                 session.run()
             except (grpc.RpcError, Retry) as error:
                 trouble = error
-            self.listener.disconnected(_words(trouble) if trouble else "ended by the aggregator")
+            self.listener.disconnected(worded(trouble) if trouble else "ended by the aggregator")
             failures = failures_in_a_row(failures, session.welcomed.is_set(), trouble)
             self._back_off(failures, self.clock.now().monotonic_ns - began_ns)
 
@@ -122,6 +124,18 @@ class Stream:
             return
         # An agent that ends has half a minute, so it tries at a steady pace.
         self.drained.wait(_DRAINING_PAUSE_S)
+
+
+def open_channel(target: Target) -> grpc.Channel:
+    """A way to *target*; nothing is asked yet."""
+    options = [
+        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.keepalive_timeout_ms", 10_000),
+    ]
+    if target.credentials is None:
+        return grpc.insecure_channel(target.address, options)
+    return grpc.secure_channel(target.address, target.credentials, options)
 
 
 def failures_in_a_row(before: int, welcomed: bool, trouble: Exception | None) -> int:
@@ -152,6 +166,7 @@ class _Session:
         self._stream = stream
         self._sent = self._durable = 0
         self._pause_until_ns = 0
+        self._live_every_ns = self._live_due_ns = 0
         self._over = threading.Event()
         self._moved = stream.spool.appended
         """Something may be sent now: a new batch, an answer, a drain, the end."""
@@ -163,17 +178,7 @@ class _Session:
         """Blocks until the stream ends. Raises grpc.RpcError where it broke, Retry where the token can not be read."""
         target = self._stream.target
         metadata = token_metadata(target.token_file)
-        options = [
-            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-            ("grpc.keepalive_time_ms", 30_000),
-            ("grpc.keepalive_timeout_ms", 10_000),
-        ]
-        channel = (
-            grpc.insecure_channel(target.address, options)
-            if target.credentials is None
-            else grpc.secure_channel(target.address, target.credentials, options)
-        )
-        with channel:
+        with open_channel(target) as channel:
             life_s = _STREAM_LIFE_S * random.uniform(0.8, 1.2)  # noqa: S311 - spreads load, guards nothing
             try:
                 stub = CostStreamStub(channel)  # type: ignore[no-untyped-call]  # generated
@@ -191,6 +196,7 @@ class _Session:
             if answer.welcome.clock_ns:
                 self._stream.listener.heard(answer.welcome.clock_ns)
             self._agree(answer.welcome)
+            self._live_every_ns = answer.welcome.live_interval_ns
             self._sent = self._durable = answer.welcome.durable_sequence_number
             self._acknowledge(self._durable)
             self.welcomed.set()
@@ -235,8 +241,22 @@ class _Session:
                 yield stream_pb2.FromNode(goodbye=self._goodbye())
                 self._stream.drained.set()
                 return
+            elif (live := self._live()) is not None:
+                yield stream_pb2.FromNode(live=live)
             else:
                 self._wait()
+
+    def _live(self) -> stream_pb2.Live | None:
+        """What the node looks like, if it is time to tell; it is never sent again."""
+        now = self._stream.clock.now()
+        if not self._live_every_ns or now.monotonic_ns < self._live_due_ns:
+            return None
+        # Nodes tell at their own times, as their streams begin at their own.
+        self._live_due_ns = now.monotonic_ns + self._live_every_ns
+        seen = self._stream.glimpse()
+        return (
+            None if seen is None else stream_pb2.Live(taken_at_ns=now.wall_ns, table=table_to_message(seen))
+        )
 
     def _hello(self) -> stream_pb2.Hello:
         caller, position = self._stream.caller, self._stream.spool.position()
@@ -291,7 +311,8 @@ class _Session:
         self._moved.wait(timeout=self._turn_in_s)
 
 
-def _words(error: Exception) -> str:
+def worded(error: Exception) -> str:
+    """A stream's end in few words."""
     if isinstance(error, grpc.Call):
         return f"{error.code().name}: {error.details()}"
     return str(error)

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from gpucost import __version__, logs
 from gpucost.trouble import Stop
 
-from gpucost_aggregator.settings import PROGRAM, read_settings
+from gpucost_aggregator.admin.commands import OPERATOR_COMMANDS
+from gpucost_aggregator.admin.operator_command import Call
+from gpucost_aggregator.settings import PROGRAM, read_command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -19,10 +21,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         0; 2 settings or usage, 4 permission, 5 store locked or of a newer schema, 6 port in use.
     """
     try:
-        command, settings = read_settings(sys.argv[1:] if argv is None else argv, os.environ)
+        loaded, settings = read_command(sys.argv[1:] if argv is None else argv, os.environ)
+        command = loaded.command
         if command == "version":
             sys.stdout.write(f"{PROGRAM.name} {__version__}\n")
             return 0
+        if command in OPERATOR_COMMANDS:
+            call = Call(loaded, settings.data_dir, settings.admin_socket, sys.stdout.write)
+            return OPERATOR_COMMANDS[command].act(call)
         logs.configure(settings.log_format, settings.log_level)
         if command == "check":
             from gpucost_aggregator.checking import check  # noqa: PLC0415  # `version` and usage need no database

@@ -4,12 +4,14 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import grpc.aio
 from aiohttp import web
 from gpucost import __version__
+from gpucost.clock import Clock
 from gpucost.logs import logger
 from gpucost.settings_source import HostPort
 from gpucost.system_clock import SystemClock
@@ -17,13 +19,34 @@ from gpucost.tls import server_credentials
 from gpucost.v1 import stream_pb2_grpc
 from gpucost.wire import MAX_MESSAGE_BYTES
 
+from gpucost_aggregator.access.access_book import FILE_NAME as ACCESS_BOOK
+from gpucost_aggregator.access.access_book import AccessBook
+from gpucost_aggregator.access.writers import WriterAccess, WritersParts
+from gpucost_aggregator.admin.application import make_admin
+from gpucost_aggregator.admin.backup_routes import backup_routes
+from gpucost_aggregator.admin.join_routes import JoinParts, join_routes
+from gpucost_aggregator.admin.quarantine_routes import quarantine_routes
+from gpucost_aggregator.admin.reprice_routes import RepricingParts, reprice_routes
+from gpucost_aggregator.admin.service_routes import service_routes
+from gpucost_aggregator.admin.serving import serving_admin
+from gpucost_aggregator.admin.socket_place import FILE_NAME as ADMIN_SOCKET_NAME
 from gpucost_aggregator.api import Parts, make_app
+from gpucost_aggregator.closing.closer import Closer
+from gpucost_aggregator.entrances import (
+    file_of_writers,
+    reader_access,
+    tell_refused_readers,
+    tell_what_is_open,
+)
 from gpucost_aggregator.ingest.counts import Counts
+from gpucost_aggregator.ingest.limits import StreamLimits
+from gpucost_aggregator.ingest.quarantine import Quarantine, QuarantineParts
 from gpucost_aggregator.ingest.service import CostStreamService, IngestParts
 from gpucost_aggregator.ingest.writer import Writer, WriterParts
 from gpucost_aggregator.metrics import Metrics
 from gpucost_aggregator.ports import try_port, why_not_bound
 from gpucost_aggregator.settings import GRPC_LISTEN, HTTP_LISTEN, Settings
+from gpucost_aggregator.store.backup_rows import Backup, BackupOrder
 from gpucost_aggregator.store.duckdb_opening import StoreOptions
 from gpucost_aggregator.store.duckdb_store import DuckDBStore
 
@@ -39,7 +62,16 @@ _GRPC_OPTIONS = (
     # An agent that is gone without a word is noticed within a minute and a half.
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
+    # An agent hangs up within 36 minutes; whoever does not, and does not read either, is not kept for ever.
+    ("grpc.max_connection_age_ms", 45 * 60_000),
+    ("grpc.max_connection_age_grace_ms", 60_000),
+    # A caller that does not even finish TLS, or opens many streams on one connection, stays small.
+    ("grpc.server_handshake_timeout_ms", 20_000),
+    ("grpc.max_concurrent_streams", 100),
+    ("grpc.max_metadata_size", 16_384),
 )
+_MOST_CALLS = StreamLimits().streams + StreamLimits().handshakes
+"""Calls of any kind, before anything of ours looks at them; gRPC refuses the others itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +111,19 @@ async def serving(settings: Settings) -> AsyncIterator[Serving]:
     log = logger("gpucost-aggregator")
     clock, counts = SystemClock(), Counts()
     credentials = _before_the_store(settings)
+    readers_access, writers_file = reader_access(settings, log), file_of_writers(settings, log)
     async with AsyncExitStack() as stack:
         store = DuckDBStore(settings.data_dir, StoreOptions(settings.memory_limit_bytes, settings.threads))
         stack.callback(store.close)
+        book = AccessBook(settings.data_dir)
+        access = WriterAccess(WritersParts(book, settings.access.asks_writers, writers_file))
+        stack.callback(access.close)
         readers = stack.enter_context(ThreadPoolExecutor(_READERS, "reader"))
         thread = stack.enter_context(ThreadPoolExecutor(1, "writer"))
         writer = Writer(WriterParts(store, thread, clock, counts, log))
+        service = CostStreamService(
+            IngestParts(store, readers, writer, clock, counts, log, access=access, book=book)
+        )
         is_serving = asyncio.Event()
         web_app = make_app(
             Parts(
@@ -94,21 +133,55 @@ async def serving(settings: Settings) -> AsyncIterator[Serving]:
                 metrics_text=Metrics(counts, writer, __version__).text,
                 ready=_readiness(is_serving),
                 version=__version__,
+                access=readers_access,
+                on_refused=tell_refused_readers(counts, clock, log),
+                duplicate_agents=service.duplicate_agents,
             )
         )
         http = await stack.enter_async_context(_http(web_app, settings.http_listen))
         writing = asyncio.create_task(writer.run())
         stack.push_async_callback(_end_writer, writer, writing)
-        service = CostStreamService(IngestParts(store, readers, writer, clock, counts, log))
+        await stack.enter_async_context(_closing(Closer(store, writer.alone, clock, counts, log)))
         grpc_at = await stack.enter_async_context(
             _streams(service, writer, settings.grpc_listen, credentials)
         )
+        identity = store.identity()
+        admin = make_admin(
+            log,
+            service_routes(
+                lambda: {
+                    "version": __version__,
+                    "store_id": identity.store_id,
+                    "writers_asked": access.is_asked,
+                    "readers_asked": readers_access.is_asked,
+                    "duplicate_agents": [
+                        f"{node.cluster}/{node.node}" for node in service.duplicate_agents()
+                    ],
+                }
+            ),
+            join_routes(
+                JoinParts(
+                    book,
+                    readers,
+                    clock,
+                    log,
+                    service.end_streams_of,
+                    str(grpc_at),
+                    is_encrypted=settings.tls is not None,
+                )
+            ),
+            quarantine_routes(Quarantine(QuarantineParts(store, readers, writer, clock, counts, log))),
+            reprice_routes(RepricingParts(store, readers, writer.alone, clock, log)),
+            backup_routes(_backup(store, settings.data_dir, clock), readers, log),
+        )
+        admin_path = settings.admin_socket or settings.data_dir / ADMIN_SOCKET_NAME
+        await stack.enter_async_context(serving_admin(admin, admin_path))
         is_serving.set()
         stack.callback(is_serving.clear)
-        identity = store.identity()
         log.info(
             "serving", version=__version__, grpc=str(grpc_at), http=str(http), store_id=identity.store_id
         )
+        tell_what_is_open(settings, access, readers_access, log)
         yield Serving(grpc_at, http, writing)
         log.info("stopping")
 
@@ -131,6 +204,28 @@ def _before_the_store(settings: Settings) -> grpc.ServerCredentials | None:
 
 def _readiness(is_serving: asyncio.Event) -> Callable[[], tuple[bool, str]]:
     return lambda: (True, "") if is_serving.is_set() else (False, "starting or stopping")
+
+
+def _backup(store: DuckDBStore, data_dir: Path, clock: Clock) -> Callable[[Path], Backup]:
+    """Who may write what belongs to a store as much as its rows, so it travels along."""
+
+    def make(target: Path) -> Backup:
+        files = {}
+        with suppress(FileNotFoundError):
+            files[ACCESS_BOOK] = (data_dir / ACCESS_BOOK).read_bytes()
+        return store.backup(BackupOrder(target, clock.now().wall_ns, files))
+
+    return make
+
+
+@asynccontextmanager
+async def _closing(closer: Closer) -> AsyncIterator[None]:
+    task = asyncio.create_task(closer.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def _end_writer(writer: Writer, writing: asyncio.Task[None]) -> None:
@@ -160,7 +255,7 @@ async def _streams(
     address: HostPort,
     credentials: grpc.ServerCredentials | None,
 ) -> AsyncIterator[HostPort]:
-    server = grpc.aio.server(options=_GRPC_OPTIONS)
+    server = grpc.aio.server(options=_GRPC_OPTIONS, maximum_concurrent_rpcs=_MOST_CALLS)
     stream_pb2_grpc.add_CostStreamServicer_to_server(service, server)  # type: ignore[no-untyped-call]  # generated
     place = str(HostPort(address.host or "::", address.port))
     try:

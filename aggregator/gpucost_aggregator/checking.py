@@ -3,10 +3,14 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from gpucost.logs import logger
 from gpucost.settings_source import HostPort
 from gpucost.tls import read_pems
 from gpucost.trouble import Stop
 
+from gpucost_aggregator.access.access_book import AccessBook
+from gpucost_aggregator.access.writers import WriterAccess, WritersParts
+from gpucost_aggregator.entrances import file_of_writers, reader_access
 from gpucost_aggregator.ports import try_port
 from gpucost_aggregator.settings import DATA_DIR, GRPC_LISTEN, HTTP_LISTEN, Settings
 from gpucost_aggregator.store.duckdb_opening import StoreOptions, look_at_store
@@ -37,6 +41,8 @@ def check(settings: Settings) -> Iterator[Finding]:
 def _attempts(settings: Settings) -> dict[str, Callable[[], str]]:
     return {
         "tls": lambda: _tls(settings),
+        "writers": lambda: _writers(settings),
+        "readers": lambda: _readers(settings),
         GRPC_LISTEN.name: lambda: _listen(
             GRPC_LISTEN.flag, settings.grpc_listen, encrypted=settings.tls is not None
         ),
@@ -58,6 +64,23 @@ def _tls(settings: Settings) -> str:
         return "off"
     read_pems(settings.tls.ca, settings.tls.cert, settings.tls.key)
     return "on, and agents have to show a certificate" if settings.tls.ca else "on"
+
+
+def _writers(settings: Settings) -> str:
+    log = logger("gpucost-aggregator")
+    file = file_of_writers(settings, log)
+    access = WriterAccess(WritersParts(AccessBook(settings.data_dir), settings.access.asks_writers, file))
+    access.close()
+    return (
+        "are asked who they are"
+        if access.is_asked
+        else "are not asked who they are until the first cluster joins"
+    )
+
+
+def _readers(settings: Settings) -> str:
+    access = reader_access(settings, logger("gpucost-aggregator"))
+    return "are asked who they are" if access.is_asked else "are not asked who they are"
 
 
 def _listen(flag: str, address: HostPort, *, encrypted: bool) -> str:

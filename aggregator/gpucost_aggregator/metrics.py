@@ -13,6 +13,7 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from gpucost_aggregator.access.refusal import WHYS
 from gpucost_aggregator.ingest.counts import Counts
 from gpucost_aggregator.ingest.writer import Writer
 
@@ -35,6 +36,25 @@ _COUNTERS: dict[str, _Told] = {
         " names the peer and the reason; its windows wait in its spool.",
         lambda c: c.hellos_refused,
     ),
+    "gpucost_hellos_unbound": _Told(
+        "Hellos without the UID of their kube-system namespace, as their agent can not read it: nobody sees that two"
+        " clusters have one name.",
+        lambda c: c.hellos_unbound,
+    ),
+    "gpucost_duplicate_agents": _Told(
+        "Times that three takeovers of one node's stream within ten minutes were seen: two agents call themselves"
+        " by the same cluster and node. The event duplicate_agent names them.",
+        lambda c: c.duplicate_agents,
+    ),
+    "gpucost_slow_readers": _Told(
+        "Streams that were ended because their agent did not read what it was told for a minute.",
+        lambda c: c.slow_readers,
+    ),
+    "gpucost_readers_refused": _Told(
+        "Requests for reports and pages that were refused, as they brought no valid token. The event reader_refused"
+        " names the address.",
+        lambda c: c.readers_refused,
+    ),
     "gpucost_stream_takeovers": _Told(
         "Streams that a newer one of the same node ended. More than one for a restart: two agents call"
         " themselves by the same cluster and node.",
@@ -46,9 +66,17 @@ _COUNTERS: dict[str, _Told] = {
         lambda c: c.batches_resent,
     ),
     "gpucost_batches_malformed": _Told(
-        "Batches set aside whole, as they can not be read; their windows stay open in the reports. The event"
-        " batch_malformed names the node and the reason.",
+        "Batches set aside, as not all of them can be read; reports show how many wait. The event batch_malformed"
+        " names the node and the reason; `quarantine explain` says what to do.",
         lambda c: c.batches_malformed,
+    ),
+    "gpucost_batches_poisonous": _Told(
+        "Batches that made the store fail three times and were set aside, so that their stream goes on. A bug:"
+        " report the event batch_set_aside; replay them after an upgrade.",
+        lambda c: c.batches_poisonous,
+    ),
+    "gpucost_slices_replayed": _Told(
+        "Slices that were set aside and count since a replay.", lambda c: c.slices_replayed
     ),
     "gpucost_slices_written": _Told("Slices kept for the first time.", lambda c: c.slices_written),
     "gpucost_slices_duplicate": _Told(
@@ -61,8 +89,9 @@ _COUNTERS: dict[str, _Told] = {
         lambda c: c.slices_refused,
     ),
     "gpucost_conflicts": _Told(
-        "Slices of a known key with other content; the first one counts. Two agents on one node, or a node"
-        " that was set back to an older disk.",
+        "Slices of a known key with other content, of which the first counts; and windows in which two nodes"
+        " claim one GPU, which the event gpu_on_two_nodes names. Two agents on one node, a node that was set back"
+        " to an older disk, or a copied machine.",
         lambda c: c.conflicts,
     ),
     "gpucost_sequence_gaps": _Told(
@@ -70,7 +99,25 @@ _COUNTERS: dict[str, _Told] = {
         " names the node and the numbers.",
         lambda c: c.sequence_gaps,
     ),
-    "gpucost_cluster_facts": _Told("Messages of cluster watchers; not kept yet.", lambda c: c.cluster_facts),
+    "gpucost_slices_late": _Told(
+        "True slices of time that had been closed as lost; they are kept as adjustments, and take the lost time"
+        " away again.",
+        lambda c: c.slices_late,
+    ),
+    "gpucost_slices_lost": _Told(
+        "Slices made here for time whose books nobody has any more (unobserved, store_lost). The event"
+        " lost_time_closed names the node, the time and the missing numbers.",
+        lambda c: c.slices_lost,
+    ),
+    "gpucost_nodes_gone": _Told(
+        "Nodes whose books were closed here, because they are gone. The event node_gone names each.",
+        lambda c: c.nodes_gone,
+    ),
+    "gpucost_cluster_facts": _Told(
+        "Messages of cluster watchers that were kept. Not growing for hours: no watcher runs, so nodes that are"
+        " gone are closed after a week only.",
+        lambda c: c.cluster_facts,
+    ),
     "gpucost_slows": _Told(
         "Times that a sender was told to wait, because half of the room for unwritten rows was taken. Growing"
         " all the time: the disk is too slow for the fleet.",
@@ -87,8 +134,8 @@ _COUNTERS: dict[str, _Told] = {
         lambda c: c.commit_retries,
     ),
     "gpucost_commit_failures": _Told(
-        "Batches that the store could not keep and that were not acknowledged. A bug: report the event"
-        " batch_not_kept; they stay in the agent's spool.",
+        "Attempts to keep a single batch at which the store failed unexpectedly. A bug: report the event"
+        " batch_not_kept; its agent sends it again, and after the third failure it is set aside.",
         lambda c: c.commit_failures,
     ),
 }
@@ -150,6 +197,15 @@ class _Ingest(Collector):
         for law in LAWS:
             breaches.add_metric([law], self._counts.law_breaches[law])
         yield breaches
+        refused = CounterMetricFamily(
+            "gpucost_callers_refused",
+            "Streams that were refused before anything of them was kept: no valid identity, not allowed to write that"
+            " cluster or node, another cluster of that name, or too many. The event caller_refused names the peer.",
+            labels=["why"],
+        )
+        for why in WHYS:
+            refused.add_metric([why], self._counts.callers_refused[why])
+        yield refused
         info = GaugeMetricFamily(
             "gpucost_build_info", "1; the label is the version that runs.", labels=["version"]
         )

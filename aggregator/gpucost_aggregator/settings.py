@@ -1,11 +1,15 @@
 """The aggregator's knobs: each with its default, its unit and the reason. Read by __main__ and app only."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 
 from gpucost.logs import FORMATS, LEVELS
 from gpucost.settings_source import (
+    CHECK,
+    RUN,
+    VERSION,
     HostPort,
     Loaded,
     Program,
@@ -17,7 +21,24 @@ from gpucost.settings_source import (
     listen_address,
     load,
     path,
+    text,
+    words,
 )
+
+from gpucost_aggregator.admin.commands import OPERATOR_COMMANDS
+
+
+def _networks(value: str) -> tuple[str, ...]:
+    found = words(value)
+    for word in found:
+        try:
+            ip_network(word)
+        except ValueError:
+            raise ValueError(
+                f"{word!r} is no address of a proxy: write for example 10.0.0.7 or 10.0.0.0/24"
+            ) from None
+    return found
+
 
 DATA_DIR = Setting[Path](
     "data-dir",
@@ -37,14 +58,22 @@ HTTP_LISTEN = Setting[HostPort](
     listen_address,
     HostPort("127.0.0.1", 8080),
     "Address of reports, page and /metrics, in plain text. The default lets nobody in from outside, "
-    "as readers are not asked who they are.",
+    "as readers are not asked who they are until --readers-file or --trusted-proxies is set.",
+)
+ADMIN_SOCKET = Setting[Path | None](
+    "admin-socket",
+    path,
+    None,
+    "Unix socket of the commands for operators, which only the user of the process may open. "
+    "Not set, it is admin.sock in --data-dir, so that a command finds it by the same flag.",
 )
 INSECURE = Setting[bool](
     "insecure",
     boolean,
     False,
     "Serve plain text beyond loopback: HTTP, and gRPC where --tls-cert is not set. "
-    "Off, as whoever reaches the ports may then write and read everything.",
+    "Off, as whoever reaches the ports may then read everything, unless readers are asked who they are, and write "
+    "everything until the first cluster has joined; and who listens on the way sees tokens.",
 )
 TLS_CA = Setting[Path | None](
     "tls-ca",
@@ -57,6 +86,34 @@ TLS_CERT = Setting[Path | None](
 )
 TLS_KEY = Setting[Path | None](
     "tls-key", path, None, "Key of --tls-cert, as PEM. Not set, as only its owner can give one."
+)
+WRITERS_FILE = Setting[Path | None](
+    "writers-file",
+    path,
+    None,
+    "YAML file: which client certificates and service accounts write which clusters. Not set, a certificate writes the "
+    "cluster whose name it has, and tokens of `join` theirs. Read again when it changes.",
+)
+READERS_FILE = Setting[Path | None](
+    "readers-file",
+    path,
+    None,
+    "YAML file: tokens and identities of readers, and the clusters and namespaces that each may see. Not set, readers "
+    "are not asked who they are, unless --trusted-proxies is. Read again when it changes.",
+)
+TRUSTED_PROXIES = Setting[tuple[str, ...]](
+    "trusted-proxies",
+    _networks,
+    (),
+    "Addresses or networks, with commas between them, of proxies that say in --identity-header who reads. None, as "
+    "anybody can write a header.",
+)
+IDENTITY_HEADER = Setting[str](
+    "identity-header",
+    text,
+    "X-Forwarded-User",
+    "Header in which --trusted-proxies name the reader; the default is that of oauth2-proxy. The proxy has to take it "
+    "away from what clients send.",
 )
 MEMORY_LIMIT = Setting[int](
     "memory-limit",
@@ -90,15 +147,21 @@ PROGRAM = Program(
         DATA_DIR,
         GRPC_LISTEN,
         HTTP_LISTEN,
+        ADMIN_SOCKET,
         INSECURE,
         TLS_CA,
         TLS_CERT,
         TLS_KEY,
+        WRITERS_FILE,
+        READERS_FILE,
+        TRUSTED_PROXIES,
+        IDENTITY_HEADER,
         MEMORY_LIMIT,
         THREADS,
         LOG_FORMAT,
         LOG_LEVEL,
     ),
+    commands=(RUN, CHECK, VERSION, *(each.command for each in OPERATOR_COMMANDS.values())),
     about="Keeps what the agents of all clusters send, and answers what each GPU cost.",
 )
 
@@ -118,6 +181,21 @@ class Tls:
 
 
 @dataclass(frozen=True, slots=True)
+class Access:
+    """
+    How callers are told apart. *asks_writers*: they have to say who they are, though no cluster has joined yet.
+
+    *proxies* may say in *identity_header* who reads.
+    """
+
+    asks_writers: bool = False
+    writers_file: Path | None = None
+    readers_file: Path | None = None
+    proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    identity_header: str = IDENTITY_HEADER.default
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """One validated set; None for *tls* is plain text, which is then allowed."""
 
@@ -129,6 +207,8 @@ class Settings:
     threads: int
     log_format: str
     log_level: str
+    admin_socket: Path | None = None
+    access: Access = field(default_factory=Access)
 
 
 def read_settings(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[str, Settings]:
@@ -138,6 +218,12 @@ def read_settings(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[str,
     Raises:
         Stop: One is unknown or no value, or they do not fit each other (exit code 2).
     """
+    loaded, settings = read_command(argv, environ)
+    return loaded.command, settings
+
+
+def read_command(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[Loaded, Settings]:
+    """All that was said, with the values of a command's own flags; and the settings. Raises as `read_settings`."""
     loaded = load(PROGRAM, argv, environ)
     value = loaded.value
     if value(MEMORY_LIMIT) < _LEAST_MEMORY:
@@ -148,7 +234,7 @@ def read_settings(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[str,
         raise loaded.stop(
             HTTP_LISTEN.name, f"{http} and {GRPC_LISTEN.flag} {grpc} {how}: give each its own port"
         )
-    return loaded.command, Settings(
+    return loaded, Settings(
         data_dir=value(DATA_DIR),
         grpc_listen=value(GRPC_LISTEN),
         http_listen=value(HTTP_LISTEN),
@@ -157,6 +243,8 @@ def read_settings(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[str,
         threads=value(THREADS),
         log_format=value(LOG_FORMAT),
         log_level=value(LOG_LEVEL),
+        admin_socket=value(ADMIN_SOCKET),
+        access=_access(loaded),
     )
 
 
@@ -164,6 +252,23 @@ def ports_meet(one: HostPort, other: HostPort) -> bool:
     """Whether nobody could listen on both: one port, and one host, or every interface at one of them."""
     hosts = {_SAME_HOSTS.get(each.host, each.host) for each in (one, other)}
     return one.port == other.port != 0 and (len(hosts) == 1 or "" in hosts)
+
+
+def _access(loaded: Loaded) -> Access:
+    value = loaded.value
+    has_tls = value(TLS_CERT) is not None
+    if has_tls and value(TLS_CA) is None and value(WRITERS_FILE) is None:
+        asks = not value(GRPC_LISTEN).is_loopback
+    else:
+        # An authority for agents, or a list of them, is there to be asked.
+        asks = has_tls or value(WRITERS_FILE) is not None
+    return Access(
+        asks,
+        value(WRITERS_FILE),
+        value(READERS_FILE),
+        tuple(ip_network(word) for word in value(TRUSTED_PROXIES)),
+        value(IDENTITY_HEADER),
+    )
 
 
 def _tls(loaded: Loaded) -> Tls | None:

@@ -35,6 +35,7 @@ class ClusterLife:
         self._store = store
         self._manifests = manifests
         self._boot_ids = boot_ids
+        self._nodes = cluster.nodes
         self._moments = deque(moments(cluster))
         for namespace in sorted(cluster.namespaces, key=lambda namespace: namespace.name):
             store.put("namespaces", manifests.namespace(namespace))
@@ -54,6 +55,22 @@ class ClusterLife:
         """Writes all that has happened up to an instant."""
         while self._moments and self._moments[0].at_ns <= now_ns:
             self._apply(self._moments.popleft())
+
+    def delete_node(self, name: str) -> None:
+        """Takes a node's object away, and its pods' with it; nothing comes to it any more."""
+        self._moments = deque(moment for moment in self._moments if moment.node.name != name)
+        for pod in self._pods_of(name):
+            self._store.remove("pods", pod.namespace, pod.name)
+        self._store.remove("nodes", "", name)
+
+    def _pods_of(self, node: str) -> list[Pod]:
+        return [
+            pod
+            for each in self._nodes
+            if each.name == node
+            for pod in each.pods
+            if self._store.get("pods", pod.namespace, pod.name) is not None
+        ]
 
     def _apply(self, moment: Moment) -> None:
         node, pod, at_ns = moment.node, moment.pod, moment.at_ns

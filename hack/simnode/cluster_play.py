@@ -160,6 +160,10 @@ class ClusterPlay:
                 await asyncio.to_thread(self._kubelet(name).stop)
             case {"do": "kubelet_start", "node": str(name), **rest} if not rest:
                 await asyncio.to_thread(self._kubelet(name).start)
+            case {"do": "node_delete", "node": str(name), **rest} if not rest:
+                if name not in self.nodes:
+                    raise Refusal(f"there is no node {name}; there are {', '.join(self.nodes)}")
+                self._life.delete_node(name)
             case {"do": "api_gone_410", **rest} if rest in ({}, {"as": "status"}, {"as": "event"}):
                 self._served().forget_history("event" if rest == {"as": "event"} else "status")
             case {"do": "api_stop", **rest} if not rest:
@@ -168,7 +172,7 @@ class ClusterPlay:
                 await self._served().start()
             case _:
                 raise Refusal(
-                    "known are kubelet_stop and kubelet_start (with node), api_stop, api_start,"
+                    "known are kubelet_stop, kubelet_start and node_delete (with node), api_stop, api_start,"
                     " and api_gone_410 (with or without as: status, event)"
                 )
         return {}

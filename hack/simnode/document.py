@@ -85,7 +85,8 @@ class Value:
             return None
         try:
             return yaml.constructor.SafeConstructor().construct_document(self._node)
-        except (ValueError, yaml.YAMLError):
+        except (ValueError, LookupError, AttributeError, OverflowError, yaml.YAMLError):
+            # PyYAML trips over a tag that its value does not fit, such as `!!timestamp x`.
             return None
 
     def text(self, what: str) -> str:
@@ -177,7 +178,8 @@ def read(file: str | Path) -> Value:
         mark = error.problem_mark or error.context_mark
         place = f"{mark.line + 1}:{mark.column + 1}" if mark else "1:1"
         raise ScenarioError(f"{name}:{place}: not YAML: {error.problem}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
+        # PyYAML raises the last three for characters past Unicode, endless numbers and endless nesting.
         raise ScenarioError(f"{name}:1:1: not YAML: {' '.join(str(error).split())}") from error
     if root is None:
         raise ScenarioError(f"{name}:1:1: the scenario is empty; it needs `name` and `clusters`")

@@ -1,13 +1,12 @@
 """What a cluster's watcher says <-> protobuf; bounded and checked here, before anything else sees it."""
 
 from collections.abc import Mapping
-
 from typing import TypeVar
 
 from gpucost.facts import ClusterFacts, NamespaceFacts, NodeFacts, WaitingPod
 from gpucost.trouble import Reject
 from gpucost.v1 import stream_pb2
-from gpucost.wire import MAX_LABELS, MAX_NAME_BYTES
+from gpucost.wire_bounds import MAX_LABELS, bounded_name
 
 MAX_NODES = 20_000
 MAX_NAMESPACES = 50_000
@@ -57,7 +56,11 @@ def cluster_facts_from_message(message: stream_pb2.ClusterFacts) -> ClusterFacts
     Raises:
         Reject: It passes a bound.
     """
-    for name, most in (("nodes", MAX_NODES), ("namespaces", MAX_NAMESPACES), ("waiting_pods", MAX_WAITING_PODS)):
+    for name, most in (
+        ("nodes", MAX_NODES),
+        ("namespaces", MAX_NAMESPACES),
+        ("waiting_pods", MAX_WAITING_PODS),
+    ):
         if len(getattr(message, name)) > most:
             raise Reject(f"cluster facts: {len(getattr(message, name))} {name}; {most} is the most")
     return ClusterFacts(
@@ -65,8 +68,8 @@ def cluster_facts_from_message(message: stream_pb2.ClusterFacts) -> ClusterFacts
         message.complete,
         tuple(
             NodeFacts(
-                _name(node.name, "a node"),
-                _name(node.uid, "a node's UID"),
+                bounded_name(node.name, "a node"),
+                bounded_name(node.uid, "a node's UID"),
                 _labels(node.labels),
                 node.created_at_ns,
                 node.deleted,
@@ -74,16 +77,16 @@ def cluster_facts_from_message(message: stream_pb2.ClusterFacts) -> ClusterFacts
             for node in message.nodes
         ),
         tuple(
-            NamespaceFacts(_name(each.name, "a namespace"), _labels(each.labels), each.deleted)
+            NamespaceFacts(bounded_name(each.name, "a namespace"), _labels(each.labels), each.deleted)
             for each in message.namespaces
         ),
         tuple(
             WaitingPod(
-                _name(pod.namespace, "a waiting pod's namespace"),
-                _name(pod.pod, "a waiting pod"),
-                _name(pod.pod_uid, "a waiting pod's UID"),
+                bounded_name(pod.namespace, "a waiting pod's namespace"),
+                bounded_name(pod.pod, "a waiting pod"),
+                bounded_name(pod.pod_uid, "a waiting pod's UID"),
                 pod.waiting_since_ns,
-                {_name(key, "a resource"): count for key, count in _few(pod.requests).items()},
+                {bounded_name(key, "a resource"): count for key, count in _few(pod.requests).items()},
             )
             for pod in message.waiting_pods
         ),
@@ -91,16 +94,14 @@ def cluster_facts_from_message(message: stream_pb2.ClusterFacts) -> ClusterFacts
 
 
 def _labels(labels: Mapping[str, str]) -> dict[str, str]:
-    return {_name(key, "a label"): _name(value, "a label") for key, value in _few(labels).items()}
+    return {
+        bounded_name(key, "a label"): bounded_name(value, "a label") for key, value in _few(labels).items()
+    }
 
 
 def _few(values: Mapping[str, _Value]) -> Mapping[str, _Value]:
     if len(values) > MAX_LABELS:
-        raise Reject(f"cluster facts: {len(values)} labels or requests of one object; {MAX_LABELS} is the most")
+        raise Reject(
+            f"cluster facts: {len(values)} labels or requests of one object; {MAX_LABELS} is the most"
+        )
     return values
-
-
-def _name(text: str, what: str) -> str:
-    if len(text.encode()) > MAX_NAME_BYTES:
-        raise Reject(f"cluster facts: {what} has {len(text.encode())} bytes; {MAX_NAME_BYTES} is the most")
-    return text

@@ -11,6 +11,7 @@ import pytest
 from gpucost.identity import NodeId
 from gpucost.units import NS_PER_SECOND
 from gpucost.v1 import stream_pb2
+from gpucost.wire import WindowSlices
 
 from contracts.aggregator_by_hand import Aggregator, Door, until
 from contracts.hand_clock import HandClock
@@ -24,12 +25,13 @@ CALLER = Caller(NodeId("prod", "node-1"), lambda: "uid-of-cluster", "boot-1", "1
 class Ear:
     """Hears how the stream is doing."""
 
+    clocks: list[int] = field(default_factory=list)
     connected_at: list[int] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
     refused: list[tuple[int, list[str]]] = field(default_factory=list)
 
     def heard(self, clock_ns: int) -> None:
-        pass
+        self.clocks.append(clock_ns)
 
     def connected(self, durable: int) -> None:
         self.connected_at.append(durable)
@@ -103,6 +105,31 @@ def test_hello_says_who_speaks_and_where_its_spool_stands(line: Line) -> None:
         clock_ns=line.clock.now().wall_ns,
         price_book_version="book-7",
     )
+
+
+def test_what_time_it_is_at_the_aggregator_is_heard(line: Line) -> None:
+    line.aggregator.clock_ns = 17
+    line.start()
+    until(lambda: line.ear.connected_at)
+    assert line.ear.clocks == [17]
+
+
+def test_what_the_node_looks_like_is_told_as_often_as_the_aggregator_wants_it(line: Line) -> None:
+    line.aggregator.live_every_ns = 5 * NS_PER_SECOND
+    seen: list[WindowSlices | None] = [None, WindowSlices(7, 6, ())]
+    line.stream.glimpse = lambda: seen.pop(0) if len(seen) > 1 else seen[0]
+    line.start()
+    until(lambda: line.ear.connected_at)
+    line.append(2)
+    until(lambda: line.spool.fill().waiting_batches == 0)
+    assert line.aggregator.lives == []
+    for count in (1, 2):
+        line.clock.pass_ns(5 * NS_PER_SECOND)
+        line.stream.spool.appended.set()
+        until(lambda count=count: len(line.aggregator.lives) == count)  # type: ignore[misc]
+    assert [live.table.window_start_ns for live in line.aggregator.lives] == [7, 7]
+    assert line.aggregator.lives[-1].taken_at_ns == line.clock.now().wall_ns
+    assert line.aggregator.arrived == [1, 2]
 
 
 def test_batches_go_out_in_order_and_are_forgotten_once_acknowledged(line: Line) -> None:

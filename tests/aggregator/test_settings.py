@@ -79,3 +79,26 @@ def test_every_setting_says_why() -> None:
     for setting in PROGRAM.settings:
         assert setting.help.endswith("."), setting.name
         assert len(setting.help.split(". ")) > 1, f"{setting.name}: a meaning, and the reason of the default"
+
+
+@pytest.mark.parametrize(
+    ("flags", "asked"),
+    [
+        ((), False),
+        (("--tls-cert=c", "--tls-key=k"), False),
+        (("--grpc-listen=:9443", "--insecure"), False),
+        (("--grpc-listen=:9443", "--tls-cert=c", "--tls-key=k"), True),
+        (("--grpc-listen=:9443", "--tls-cert=c", "--tls-key=k", "--insecure"), True),
+        (("--tls-cert=c", "--tls-key=k", "--tls-ca=a"), True),
+        (("--writers-file=w",), True),
+    ],
+)
+def test_when_writers_are_asked_before_anybody_joined(flags: tuple[str, ...], asked: bool) -> None:
+    assert read_settings(flags, {})[1].access.asks_writers is asked
+
+
+def test_proxies_are_addresses_or_networks() -> None:
+    access = read_settings(("--trusted-proxies=10.0.0.7, fd00::/8",), {})[1].access
+    assert [str(network) for network in access.proxies] == ["10.0.0.7/32", "fd00::/8"]
+    with pytest.raises(Stop, match="'proxy' is no address of a proxy: write for example"):
+        read_settings(("--trusted-proxies=proxy",), {})

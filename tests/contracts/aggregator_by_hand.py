@@ -40,6 +40,9 @@ class Aggregator(stream_pb2_grpc.CostStreamServicer):
     hellos: list[stream_pb2.Hello] = field(default_factory=list)
     arrived: list[int] = field(default_factory=list)
     in_flight: list[int] = field(default_factory=list)
+    live_every_ns: int = 0
+    clock_ns: int = 0
+    lives: list[stream_pb2.Live] = field(default_factory=list)
     goodbyes: list[tuple[int, int]] = field(default_factory=list)
     acknowledging: threading.Event = field(default_factory=threading.Event)
 
@@ -55,12 +58,20 @@ class Aggregator(stream_pb2_grpc.CostStreamServicer):
             self.durable, self.sha256 = 0, b""
         self.epoch = hello.epoch
         yield stream_pb2.FromAggregator(
-            welcome=stream_pb2.Welcome(durable_sequence_number=self.durable, durable_batch_sha256=self.sha256)
+            welcome=stream_pb2.Welcome(
+                durable_sequence_number=self.durable,
+                durable_batch_sha256=self.sha256,
+                live_interval_ns=self.live_every_ns,
+                clock_ns=self.clock_ns,
+            )
         )
         for message in request_iterator:
             if message.HasField("goodbye"):
                 self.goodbyes.append((message.goodbye.last_sequence_number, self.durable))
                 return
+            if message.HasField("live"):
+                self.lives.append(message.live)
+                continue
             yield from self._answers(message.batch.sequence_number, context)
 
     def _answers(self, number: int, context: Any) -> Iterator[stream_pb2.FromAggregator]:

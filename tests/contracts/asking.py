@@ -4,12 +4,13 @@ import asyncio
 import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp.test_utils import TestClient, TestServer
 
 from contracts.hand_clock import HandClock
+from gpucost_aggregator.access.readers import ReaderAccess
 from gpucost_aggregator.api import Parts, make_app
 from gpucost_aggregator.store import Store
 
@@ -32,14 +33,15 @@ class Web:
     store: Store
     now_ns: int
     ready: tuple[bool, str] = (True, "")
+    access: ReaderAccess = field(default_factory=ReaderAccess)
 
-    def get(self, path: str, accept: str = "*/*") -> Answer:
-        return self.request("GET", path, accept)
+    def get(self, path: str, accept: str = "*/*", headers: Mapping[str, str] | None = None) -> Answer:
+        return asyncio.run(self._request("GET", path, {"Accept": accept, **(headers or {})}, follow=True))
 
     def request(self, method: str, path: str, accept: str = "*/*", *, follow: bool = True) -> Answer:
-        return asyncio.run(self._request(method, path, accept, follow))
+        return asyncio.run(self._request(method, path, {"Accept": accept}, follow=follow))
 
-    async def _request(self, method: str, path: str, accept: str, follow: bool) -> Answer:
+    async def _request(self, method: str, path: str, headers: Mapping[str, str], *, follow: bool) -> Answer:
         with ThreadPoolExecutor(2) as readers:
             parts = Parts(
                 store=self.store,
@@ -48,9 +50,8 @@ class Web:
                 metrics_text=lambda: b"gpucost_conflicts_total 0\n",
                 ready=lambda: self.ready,
                 version="1.2.3",
+                access=self.access,
             )
             async with TestClient(TestServer(make_app(parts))) as client:
-                answer = await client.request(
-                    method, path, headers={"Accept": accept}, allow_redirects=follow
-                )
+                answer = await client.request(method, path, headers=headers, allow_redirects=follow)
                 return Answer(answer.status, dict(answer.headers), await answer.text())

@@ -1,6 +1,5 @@
 """A store in memory, honest: it passes the contract suite of the real one."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from gpucost.cost_slice import COLUMNS, CostSlice, SliceKey
@@ -8,6 +7,17 @@ from gpucost.facts import GpuFacts, WorkloadFacts
 from gpucost.identity import HolderKind, NodeId
 from gpucost.trouble import Reject
 
+from contracts.memory_books import MemoryBooks, is_within
+from contracts.memory_cluster import MemoryCluster
+from contracts.memory_quarantine import MemoryQuarantine
+from gpucost_aggregator.store.closed_rows import SharedGpu
+from gpucost_aggregator.store.quarantine_rows import (
+    QuarantineId,
+    QuarantinePage,
+    QuarantineScope,
+    Replay,
+    SetAside,
+)
 from gpucost_aggregator.store.rows import (
     SHADOW,
     AcceptedBatch,
@@ -27,15 +37,14 @@ from gpucost_aggregator.store.rows import (
 _PREFIX = "memory:"
 
 
-class MemoryStore:
+class MemoryStore(MemoryBooks, MemoryCluster):
     """Keeps everything in lists and dictionaries; for tests of what stands above a store."""
 
     def __init__(self) -> None:
-        self.rows: dict[SliceKey, CostSlice] = {}
+        MemoryBooks.__init__(self)
+        MemoryCluster.__init__(self)
         self.agents: dict[AgentId, Durable] = {}
-        self.boots: dict[tuple[NodeId, str], NodeProgress] = {}
-        self.refused: dict[CostSlice, str] = {}
-        self.differing: set[CostSlice] = set()
+        self.aside = MemoryQuarantine()
         self.pods: dict[tuple[str, str, str, str], WorkloadFacts] = {}
         self.boards: dict[tuple[str, str], GpuFacts] = {}
         self._cursors: list[tuple[object, ...]] = []
@@ -44,29 +53,28 @@ class MemoryStore:
         return StoreIdentity("memory", 1)
 
     def commit(self, batches: Sequence[AcceptedBatch]) -> CommitReport:
-        written = duplicates = conflicts = 0
+        written = duplicates = conflicts = late = 0
+        shared: list[SharedGpu] = []
         for batch in batches:
-            for row in batch.slices:
-                if row.key not in self.rows:
-                    self.rows[row.key] = row
-                    written += 1
-                elif self.rows[row.key] != row and row not in self.differing:
-                    self.differing.add(row)
-                    conflicts += 1
-                else:
-                    duplicates += 1
-            for refused in batch.refused:
-                self.refused.setdefault(refused.row, refused.reason)
+            report = self.keep_rows(
+                batch.slices, batch.window_ns, batch.closed_through_ns, batch.received_at_ns
+            )
+            written += report.written
+            duplicates += report.duplicates
+            conflicts += report.conflicts
+            late += report.late
+            shared += report.shared
+            self.aside.put(batch)
             self._keep_facts(batch)
             self._keep_progress(batch)
-        return CommitReport(written, duplicates, conflicts)
+        return CommitReport(written, duplicates, conflicts, late, tuple(shared))
 
     def durable(self, agent: AgentId) -> Durable | None:
         return self.agents.get(agent)
 
     def totals(self, scope: Scope, by: Sequence[Dimension]) -> list[Total]:
         groups: dict[tuple[str, ...], list[CostSlice]] = {}
-        for row in self._within(scope):
+        for row in (row for row in self.net() if is_within(row, scope)):
             groups.setdefault(tuple(_text(row, dimension) for dimension in by), []).append(row)
         return [_total(key, rows) for key, rows in sorted(groups.items())]
 
@@ -86,7 +94,7 @@ class MemoryStore:
     def workloads(self, scope: Scope) -> Mapping[tuple[str, str, str, str], WorkloadFacts]:
         pods = {
             (key.node.cluster, key.holder.namespace, key.holder.pod, key.holder.pod_uid)
-            for key in (row.key for row in self._within(scope))
+            for key in (row.key for row in self.net() if is_within(row, scope))
             if key.holder.kind is HolderKind.CONTAINER
         }
         return {pod: facts for pod, facts in self.pods.items() if pod in pods}
@@ -102,20 +110,47 @@ class MemoryStore:
         return [newest[node] for node in sorted(newest)]
 
     def namespaces(self, clusters: Sequence[str]) -> list[str]:
-        holders = {key.holder.namespace for key in self.rows if not clusters or key.node.cluster in clusters}
+        holders = {
+            key.holder.namespace
+            for key in (*self.rows, *self.late)
+            if not clusters or key.node.cluster in clusters
+        }
         return sorted(holders - {""})
 
     def first_window_ns(self, clusters: Sequence[str]) -> int | None:
-        starts = [key.window_start_ns for key in self.rows if not clusters or key.node.cluster in clusters]
+        starts = [
+            key.window_start_ns
+            for key in (*self.rows, *self.late)
+            if not clusters or key.node.cluster in clusters
+        ]
         return min(starts, default=None)
 
     def quarantined(self, scope: Scope) -> QuarantineTotals:
-        rows = {row: reason for row, reason in self.refused.items() if _is_within(row, scope)}
-        return QuarantineTotals(
-            len(rows),
-            sum(row.time.charged_ns for row in rows),
-            sum(row.cost.nanodollars for row in rows),
-            Counter(rows.values()),
+        return self.aside.totals(scope)
+
+    def set_aside(self, scope: QuarantineScope, cursor: str | None, limit: int) -> QuarantinePage:
+        return self.aside.page(scope, cursor, limit)
+
+    def set_aside_by_id(self, ids: Sequence[QuarantineId]) -> list[SetAside]:
+        return self.aside.by_id(ids)
+
+    def malformed_message(self, wanted: QuarantineId) -> bytes | None:
+        return self.aside.message_of(wanted)
+
+    def replay(self, replays: Sequence[Replay], at_ns: int) -> CommitReport:
+        reports = []
+
+        def keep(batch: AcceptedBatch) -> None:
+            reports.append(
+                self.keep_rows(batch.slices, batch.window_ns, batch.closed_through_ns, batch.received_at_ns)
+            )
+            self._keep_facts(batch)
+
+        self.aside.mark(replays, at_ns, keep)
+        return CommitReport(
+            sum(each.written for each in reports),
+            sum(each.duplicates for each in reports),
+            sum(each.conflicts for each in reports),
         )
 
     def conflicts(self) -> int:
@@ -125,7 +160,7 @@ class MemoryStore:
         pass
 
     def _within(self, scope: Scope) -> list[CostSlice]:
-        rows = [row for row in self.rows.values() if _is_within(row, scope)]
+        rows = [row for row in self.rows.values() if is_within(row, scope)]
         return sorted(rows, key=lambda row: _order(row.key))
 
     def _keep_facts(self, batch: AcceptedBatch) -> None:
@@ -158,14 +193,6 @@ def _text(row: CostSlice, dimension: Dimension) -> str:
     if dimension is Dimension.SHADOW:
         return SHADOW if SHADOW in row.flags and not row.time.reserved_ns else ""
     return COLUMNS[dimension](row)
-
-
-def _is_within(row: CostSlice, scope: Scope) -> bool:
-    return (
-        scope.start_ns <= row.key.window_start_ns < scope.end_ns
-        and (not scope.clusters or row.key.node.cluster in scope.clusters)
-        and (not scope.namespaces or row.key.holder.namespace in scope.namespaces)
-    )
 
 
 def _order(key: SliceKey) -> tuple[object, ...]:

@@ -1,6 +1,5 @@
 """What every store promises; a test class for an engine inherits it and gives a fixture ``store``."""
 
-import dataclasses
 import random
 from dataclasses import replace
 from typing import Any
@@ -27,6 +26,7 @@ from contracts.ledger_rows import (
 from gpucost_aggregator.store import Store
 from gpucost_aggregator.store.rows import (
     AgentId,
+    CommitReport,
     Dimension,
     Durable,
     Malformed,
@@ -69,6 +69,10 @@ def _a_fleet() -> list[CostSlice]:
         for device in devices
         for holder in holders
     ]
+
+
+def _counts(report: CommitReport) -> tuple[int, int, int]:
+    return report.written, report.duplicates, report.conflicts
 
 
 def _all_pages(store: Store, scope: Scope, limit: int) -> list[CostSlice]:
@@ -125,14 +129,14 @@ class StoreContract:
 
     def test_a_resent_batch_counts_once(self, store: Store) -> None:
         batch = a_batch(1, a_slice(0), a_slice(1))
-        assert dataclasses.astuple(store.commit([batch])) == (2, 0, 0)
+        assert _counts(store.commit([batch])) == (2, 0, 0)
         before = store.totals(EVERYTHING, [])
-        assert dataclasses.astuple(store.commit([batch, batch])) == (0, 4, 0)
+        assert _counts(store.commit([batch, batch])) == (0, 4, 0)
         assert store.totals(EVERYTHING, []) == before
 
     def test_a_key_counts_once_within_a_commit(self, store: Store) -> None:
         report = store.commit([a_batch(1, a_slice()), a_batch(2, a_slice(), a_free_slice())])
-        assert dataclasses.astuple(report) == (2, 1, 0)
+        assert _counts(report) == (2, 1, 0)
 
     @pytest.mark.parametrize("together", [True, False])
     def test_the_first_content_of_a_key_wins(self, store: Store, together: bool) -> None:
@@ -147,7 +151,7 @@ class StoreContract:
     def test_the_same_conflict_again_is_no_other(self, store: Store) -> None:
         store.commit([a_batch(1, a_slice()), a_batch(2, a_slice(used_ns=1))])
         report = store.commit([a_batch(3, a_slice(used_ns=1), a_slice(used_ns=2))])
-        assert dataclasses.astuple(report) == (0, 1, 1)
+        assert _counts(report) == (0, 1, 1)
         assert store.conflicts() == 2
 
     @pytest.mark.parametrize(
@@ -165,7 +169,7 @@ class StoreContract:
     def test_each_part_of_the_content_tells_apart(self, store: Store, change: dict[str, Any]) -> None:
         report = store.commit([a_batch(1, a_slice())])
         report = store.commit([a_batch(2, replace(a_slice(), **change))])
-        assert dataclasses.astuple(report) == (0, 0, 1)
+        assert _counts(report) == (0, 0, 1)
 
     def test_each_part_of_the_key_tells_apart(self, store: Store) -> None:
         fleet = _a_fleet()
@@ -352,10 +356,10 @@ class StoreContract:
 
     def test_a_malformed_batch_counts_by_its_number_alone(self, store: Store) -> None:
         batch = a_batch(4, malformed=Malformed(b"\x00\xff", "no table"))
-        assert dataclasses.astuple(store.commit([batch, batch])) == (0, 0, 0)
+        assert _counts(store.commit([batch, batch])) == (0, 0, 0)
         durable = store.durable(AGENT)
         assert durable is not None
         assert durable.sequence_number == 4
 
     def test_nothing_to_commit(self, store: Store) -> None:
-        assert dataclasses.astuple(store.commit([])) == (0, 0, 0)
+        assert _counts(store.commit([])) == (0, 0, 0)

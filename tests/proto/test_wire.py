@@ -9,7 +9,7 @@ from gpucost.facts import GpuFacts, WorkloadFacts
 from gpucost.identity import HOST, REMAINDER, UNALLOCATED, Device, Holder, HolderKind, NodeId, unobserved
 from gpucost.trouble import Reject
 from gpucost.v1 import ledger_pb2, stream_pb2
-from gpucost.wire import BatchContent, WindowSlices, batch_from_message, batch_to_message
+from gpucost.wire import BatchContent, WindowSlices, batch_from_message, batch_to_message, readable_part
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -143,3 +143,27 @@ def test_one_window_follows_one_policy() -> None:
     window = WindowSlices(START, MINUTE, (row, replace(row, policy_version="other")))
     with pytest.raises(ValueError, match="several policies"):
         batch_to_message(BatchContent(1, window))
+
+
+@pytest.mark.parametrize("part", ["device", "holder", "price", "method"])
+def test_a_bad_slice_does_not_take_the_others_along(part: str) -> None:
+    table = good_table()
+    table.slices.append(table.slices[0])
+    setattr(table.slices[0], part, 99)
+    content, unreadable = readable_part(stream_pb2.Batch(sequence_number=1, table=table), NODE)
+    assert len(content.slices) == 1
+    assert [each.slice for each in unreadable] == [0]
+    assert f"{part} is number 99" in unreadable[0].reason
+
+
+def test_a_bad_entry_costs_only_the_slices_that_name_it() -> None:
+    table = good_table()
+    table.slices.append(table.slices[0])
+    table.holders.append(ledger_pb2.Holder(kind=77))  # type: ignore[arg-type]  # of a version to come
+    table.slices[1].holder = 1
+    pods = [{"pod": "good"}, {"pod": "x" * 600}]
+    message = stream_pb2.Batch(sequence_number=1, table=table, workloads=pods)  # type: ignore[arg-type]
+    content, unreadable = readable_part(message, NODE)
+    assert len(content.slices) == 1
+    assert [facts.pod for facts in content.workloads] == ["good"]
+    assert {each.slice for each in unreadable} == {None, 1}

@@ -164,10 +164,12 @@ class Activity(Generic[Who]):
         hidden: dict[Who, int] = {}
         length = samples = 0
         for each in self._rows.get(method, ()):
+            if each.end_ns <= interval.start_ns:
+                continue
             whole = Interval(each.start_ns, each.end_ns)
             part = whole.cut(interval)
             if part is None:
-                continue
+                break
             on_ring = self._on_ring(part)
             length += on_ring.watched_ns
             samples += on_ring.samples

@@ -48,6 +48,9 @@ _LONGEST_GAP_NS = 7 * 24 * 3_600 * 1_000_000_000
 """Of a gap longer than the spool's bound only the end is closed here; the aggregator closes the rest."""
 
 
+_LONGEST_STEP_NS = 2 * 24 * 3_600 * 1_000_000_000
+"""A clock that is set forward further leaves no windows behind, of which a year would make half a million."""
+
 KEPT_NS = 15 * 1_000_000_000
 """So long readings are kept that a closed window has taken in, for those that lie across its border."""
 
@@ -187,10 +190,10 @@ class Books:
         """The next window, if it is over for long enough; call again until there is none."""
         window = window_of(self.closed_through_ns, self.method.window_ns)
         really_ns = self._clock.next_real_ns(self.closed_through_ns)
-        if really_ns >= window.end_ns:
-            # A clock that was set forward by a year leaves no windows behind, of which there would be half a million.
+        if really_ns - window.end_ns > _LONGEST_STEP_NS:
             window = window_of(really_ns, self.method.window_ns)
             self.closed_through_ns = window.start_ns
+            self._clock.forget_before(window.start_ns)
         # After a gap its windows wait until the first answer of the kubelet had time to come.
         if now_ns < max(window.end_ns, self.first_look_ns) + self.method.lateness_ns:
             return None
@@ -203,6 +206,10 @@ class Books:
             window = window_of(self.closed_through_ns, self.method.window_ns)
             closed.append(self._close(Interval(self.closed_through_ns, min(window.end_ns, now_ns))))
         return closed
+
+    def glimpse(self, interval: Interval) -> tuple[CostSlice, ...]:
+        """What the slices of *interval* would be by what is known now; nothing is closed, and more may come."""
+        return self._settled(interval)[0]
 
     def gpus(self, by_ns: int | None = None) -> tuple[Gpu, ...]:
         """Every GPU that was seen since this agent began, by an instant if one is given."""
@@ -280,6 +287,19 @@ class Books:
                 books[uuid].lose(self.first_look_ns)
 
     def _close(self, interval: Interval) -> ClosedWindow:
+        settled = self._settled(interval)
+        self.closed_through_ns = interval.end_ns
+        for book in self._books.values():
+            book.forget_before(interval.end_ns - KEPT_NS)
+        self.holdings.forget_before(interval.end_ns - KEPT_NS)
+        self._clock.forget_before(interval.end_ns)
+        slices, lives, lengths = settled
+        return ClosedWindow(interval, slices, lives, lengths, self.checkpoint())
+
+    def _settled(
+        self, interval: Interval
+    ) -> tuple[tuple[CostSlice, ...], dict[str, Interval], dict[str, int]]:
+        """The slices of *interval*, and by GPU when it lived in it, and for how long that was."""
         occupants = self._occupants()
         wide = Interval(interval.start_ns - KEPT_NS, interval.end_ns + self.method.lateness_ns)
         looked_at = wide.cut(Interval(self.first_look_ns, max(wide.end_ns, self.first_look_ns + 1)))
@@ -302,12 +322,7 @@ class Books:
                 slices += close(window, self.quote(uuid, interval.start_ns))
                 lives[uuid] = window.life
                 lengths[uuid] = window.length_ns
-        self.closed_through_ns = interval.end_ns
-        for book in self._books.values():
-            book.forget_before(interval.end_ns - KEPT_NS)
-        self.holdings.forget_before(interval.end_ns - KEPT_NS)
-        self._clock.forget_before(interval.end_ns)
-        return ClosedWindow(interval, tuple(slices), lives, lengths, self.checkpoint())
+        return tuple(slices), lives, lengths
 
 
 def _is_same_boot(boot: Boot, before: Checkpoint) -> bool:

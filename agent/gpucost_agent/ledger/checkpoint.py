@@ -112,7 +112,7 @@ def _maybe_count(value: object) -> int | None:
 def _share(value: object) -> Fraction:
     # Fraction() also reads exponents, and 1e9999999 would fill the memory.
     if not _SHARE.fullmatch(_text(value)):
-        raise ValueError(f"{value!r:.80} is no share")
+        raise ValueError(f"{_text(value):.80} is no share")
     return Fraction(_text(value))
 
 

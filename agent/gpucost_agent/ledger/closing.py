@@ -1,7 +1,7 @@
 """Closing a window of one GPU: settled stretches become priced slices."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 
 from gpucost.apportion import apportion
 from gpucost.cost_slice import (
@@ -22,6 +22,9 @@ from gpucost.window import Interval
 from gpucost_agent.ledger.layout import DeviceTime, Layout, divide
 from gpucost_agent.ledger.pricing import hour_offsets, window_cost
 from gpucost_agent.ledger.settle import SHADOW, Share, Stretch, settle
+from gpucost_agent.ledger.spans import Efficiency
+
+_EFFICIENCIES = tuple(each.name for each in fields(Efficiency))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +73,12 @@ class _Row:
         if stretch.length_ns > self.longest_ns:
             self.longest_ns, self.method = stretch.length_ns, stretch.method
         if share.holder == stretch.worker and stretch.length_ns:
-            known = asdict(stretch.efficiency)
-            for name in (name for name, ns in known.items() if ns is not None):
-                # In GPU-time, as all else in a slice: an instance that is busy is a part of a busy GPU.
-                part_ns = known[name] * time_ns // stretch.length_ns
-                self.active_ns[name] = self.active_ns.get(name, 0) + part_ns
+            for name in _EFFICIENCIES:
+                active_ns = getattr(stretch.efficiency, name)
+                if active_ns is not None:
+                    # In GPU-time, as all else in a slice: an instance that is busy is a part of a busy GPU.
+                    part_ns = active_ns * time_ns // stretch.length_ns
+                    self.active_ns[name] = self.active_ns.get(name, 0) + part_ns
 
     @property
     def time(self) -> GpuTime:

@@ -6,8 +6,10 @@ from http import HTTPStatus
 from aiohttp import web
 from gpucost.trouble import Retry, Stop
 
-from gpucost_aggregator.api import page_routes, report_routes, service_routes, slice_routes
+from gpucost_aggregator.access.refusal import Refused
+from gpucost_aggregator.api import page_routes, quarantine_routes, report_routes, service_routes, slice_routes
 from gpucost_aggregator.api.desk import Desk
+from gpucost_aggregator.api.identification import ASKED_FOR, identify
 from gpucost_aggregator.api.keys import DESK, PARTS
 from gpucost_aggregator.api.page_routes import error_page
 from gpucost_aggregator.api.parts import Parts
@@ -33,10 +35,10 @@ SAFE_HEADERS = {
 
 def make_app(parts: Parts) -> web.Application:
     """The application that answers from *parts*; it opens and closes nothing of them."""
-    app = web.Application(middlewares=[_headers, _troubles])
+    app = web.Application(middlewares=[_headers, _troubles, identify])
     app[PARTS] = parts
     app[DESK] = Desk(parts)
-    for routes in (service_routes, report_routes, slice_routes, page_routes):
+    for routes in (service_routes, report_routes, slice_routes, quarantine_routes, page_routes):
         app.add_routes(routes.ROUTES)
     return app
 
@@ -63,7 +65,11 @@ async def _troubles(request: web.Request, handler: Handler) -> web.StreamRespons
     try:
         return await handler(request)
     except BadRequest as trouble:
-        return _answer(request, 400, trouble.error, trouble.hint, trouble.parameter)
+        return _answer(request, trouble.status, trouble.error, trouble.hint, trouble.parameter)
+    except Refused as trouble:
+        answer = _answer(request, 401, "nobody who is known here", str(trouble))
+        answer.headers["WWW-Authenticate"] = ASKED_FOR
+        return answer
     except Retry as trouble:
         answer = _answer(request, 503, f"the store is busy: {trouble}", "nothing is lost; try again soon")
         answer.headers["Retry-After"] = "5"

@@ -10,6 +10,7 @@ from gpucost.units import hours_from_ns
 from gpucost_aggregator.api.as_fields import EXACT, Fields, Subject
 from gpucost_aggregator.reports.line import Line
 from gpucost_aggregator.reports.report import Report
+from gpucost_aggregator.store.closed_rows import Adjustment
 
 
 def _exactly(value: Callable[[Line], int]) -> Callable[[Line], str]:
@@ -51,6 +52,27 @@ def report_csv(report: Report[Subject], fields: Callable[[Subject], Fields], nam
 def slices_csv(rows: Iterable[CostSlice]) -> str:
     """Slices with the columns of the contract; empty is not known."""
     return _write([list(COLUMNS), *([text(row) for text in COLUMNS.values()] for row in rows)])
+
+
+ADJUSTMENT_COLUMNS: dict[str, Callable[[Adjustment], str]] = {
+    "adjustment_reason": lambda each: each.reason.value,
+    "made_at_ns": lambda each: str(each.made_at_ns),
+}
+"""Columns of an adjustment behind those of its slice, whose ``reason`` is part of its key."""
+
+
+def adjustments_csv(adjustments: Iterable[Adjustment]) -> str:
+    """Adjustments: the columns of a slice with signed differences, then why and when."""
+    lines: list[list[str]] = [[*COLUMNS, *ADJUSTMENT_COLUMNS]]
+    for each in adjustments:
+        row = [text(each.difference) for text in COLUMNS.values()]
+        lines.append([*row, *(text(each) for text in ADJUSTMENT_COLUMNS.values())])
+    return _write(lines)
+
+
+def rows_csv(names: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Any *rows* under *names*; None is empty, and no text is a formula."""
+    return _write([list(names), *([_text(value) for value in row] for row in rows)])
 
 
 def _line(line: Line) -> list[str]:

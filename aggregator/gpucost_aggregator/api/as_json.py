@@ -10,6 +10,7 @@ from gpucost_aggregator.api.as_fields import Fields, Subject, cannot_tell_fields
 from gpucost_aggregator.api.desk import Settled
 from gpucost_aggregator.reports.idle import CannotTell
 from gpucost_aggregator.reports.report import Report
+from gpucost_aggregator.store.closed_rows import AdjustmentPage
 from gpucost_aggregator.store.rows import QuarantineTotals, SlicePage, Sums
 
 UNPRICED_NOTE = "GPU-time without a price; it is in the rows and in total already, and costs 0 there"
@@ -62,6 +63,15 @@ def slices_body(settled: Settled, page: SlicePage) -> Fields:
     }
 
 
+def adjustments_body(settled: Settled, page: AdjustmentPage) -> Fields:
+    """A page of adjustments under the names of their CSV columns."""
+    rows = [
+        _slice(each.difference) | {"adjustment_reason": each.reason.value, "made_at_ns": str(each.made_at_ns)}
+        for each in page.adjustments
+    ]
+    return frame(settled) | {"adjustments": rows, "next_cursor": page.next_cursor}
+
+
 def _slice(row: CostSlice) -> Fields:
     return {name: text(row) or None for name, text in COLUMNS.items()} | {"flags": list(row.flags)}
 
@@ -86,6 +96,7 @@ def _unpriced(total: Sums) -> Fields:
 def _quarantined(held: QuarantineTotals) -> Fields:
     return {
         "slices": held.slices,
+        "batches": held.batches,
         "charged_ns": str(held.charged_ns),
         "gpu_hours": hours_from_ns(held.charged_ns),
         "cost_nanodollars": str(held.cost_nanodollars),

@@ -7,14 +7,15 @@ from datetime import UTC, tzinfo
 from aiohttp import web
 from gpucost.trouble import Reject
 
-from gpucost_aggregator.api.problems import BadRequest
+from gpucost_aggregator.access.reader import EVERYTHING, Reader
+from gpucost_aggregator.api.problems import BadRequest, NotYours
 from gpucost_aggregator.reports import basis as policies
 from gpucost_aggregator.reports import period as periods
 from gpucost_aggregator.reports.basis import MEASURED, Basis
 
 REPORT_PARAMETERS = ("window", "cluster", "namespace", "basis", "tz", "format", "limit")
 SLICE_PARAMETERS = ("window", "cluster", "namespace", "tz", "format", "limit", "cursor")
-REPEATABLE = frozenset({"cluster", "namespace"})
+REPEATABLE = frozenset({"cluster", "namespace", "node"})
 
 DEFAULT_WINDOW = "24h"
 DEFAULT_LIMIT = 1_000
@@ -29,7 +30,7 @@ Query = Mapping[str, Sequence[str]]
 @dataclass(frozen=True, slots=True)
 class Ask:
     """
-    The parameters of a request. Empty *clusters* or *namespaces* are all of them.
+    The parameters of a request, narrowed to what its *reader* may see. Empty *clusters* or *namespaces* are all.
 
     *window* is still text: what it means depends on how far the books are closed.
     """
@@ -43,6 +44,7 @@ class Ask:
     limit: int = DEFAULT_LIMIT
     format: str = "json"
     cursor: str | None = None
+    reader: Reader = EVERYTHING
 
 
 def query_of(request: web.Request) -> Query:
@@ -50,12 +52,13 @@ def query_of(request: web.Request) -> Query:
     return {name: request.query.getall(name) for name in request.query}
 
 
-def read_ask(query: Query, accept: str, known: Collection[str]) -> Ask:
+def read_ask(query: Query, accept: str, known: Collection[str], reader: Reader) -> Ask:
     """
-    The ask of *query*; the Accept header decides between JSON and CSV where ``format`` does not.
+    The ask of *query* by *reader*; the Accept header decides between JSON and CSV where ``format`` does not.
 
     Raises:
         BadRequest: A parameter is not *known*, given twice, or can not be read.
+        NotYours: It names a cluster or namespace that the reader may not see.
     """
     if unknown := sorted(set(query) - set(known)):
         raise BadRequest(
@@ -66,20 +69,29 @@ def read_ask(query: Query, accept: str, known: Collection[str]) -> Ask:
             raise BadRequest(f"{name} is given twice", "give it once", parameter=name)
     given = {name: values[0] for name, values in query.items()}
     zone_name = given.get("tz", "UTC")
+    clusters, namespaces = _narrowed(query, reader)
     return Ask(
         window=given.get("window", DEFAULT_WINDOW),
-        clusters=_words(query, "cluster"),
-        namespaces=_words(query, "namespace"),
+        clusters=clusters,
+        namespaces=namespaces,
         basis=_basis(given.get("basis", MEASURED.name)),
         zone=_zone(zone_name),
         zone_name=zone_name,
         limit=_limit(given.get("limit", str(DEFAULT_LIMIT))),
         format=_format(given.get("format"), accept),
         cursor=given.get("cursor"),
+        reader=reader,
     )
 
 
-def _words(query: Query, name: str) -> tuple[str, ...]:
+def _narrowed(query: Query, reader: Reader) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    try:
+        return reader.narrow(words_of(query, "cluster"), words_of(query, "namespace"))
+    except Reject as trouble:
+        raise NotYours(str(trouble), "leave the filter out to see all that is yours") from None
+
+
+def words_of(query: Query, name: str) -> tuple[str, ...]:
     """Values of a parameter that may be repeated or hold several with commas, each once, in order."""
     words = [word.strip() for text in query.get(name, ()) for word in text.split(",")]
     return tuple(dict.fromkeys(word for word in words if word))

@@ -27,7 +27,8 @@ from gpucost_aggregator.reports.period import Period, Record
 from gpucost_aggregator.reports.report import Question, Report
 from gpucost_aggregator.reports.shadow import Shadow
 from gpucost_aggregator.reports.steps import steps
-from gpucost_aggregator.store.rows import Dimension, Scope, SlicePage, Total
+from gpucost_aggregator.store.closed_rows import AdjustmentPage
+from gpucost_aggregator.store.rows import Dimension, QuarantineTotals, Scope, SlicePage, Total
 
 T = TypeVar("T")
 
@@ -56,6 +57,10 @@ class Settled:
         """The same filter over another stretch of time."""
         return Scope(interval.start_ns, interval.end_ns, self.ask.clusters, self.ask.namespaces)
 
+    def everybodys(self, scope: Scope) -> Scope:
+        """*scope* without its filter of namespaces, as far as the reader may see."""
+        return replace(scope, namespaces=self.ask.reader.namespaces)
+
 
 class Desk:
     """
@@ -77,8 +82,12 @@ class Desk:
         progress = await self._read(self._parts.store.progress)
         now_ns = self._parts.clock.now().wall_ns
         known = completeness(progress, ask.clusters, now_ns)
+        if ask.reader.sees_holders_only:
+            # How many nodes there are, and which, is not theirs.
+            known = replace(known, nodes=0, silent=())
         settled = Settled(ask, _period(ask, now_ns, known), known, now_ns)
-        clusters = tuple(sorted({node.node.cluster for node in progress}))
+        heard = {node.node.cluster for node in progress}
+        clusters = tuple(sorted(heard.intersection(ask.reader.clusters) if ask.reader.clusters else heard))
         return replace(settled, names=await self._names(settled, clusters))
 
     def settle_again(self, settled: Settled, window: str) -> Settled:
@@ -88,7 +97,7 @@ class Desk:
 
     async def record(self, settled: Settled) -> Record:
         """Whether the clusters asked for recorded anything in the window, and since when they do."""
-        everybodys = replace(settled.scope, namespaces=())
+        everybodys = settled.everybodys(settled.scope)
         begins_ns, totals = await asyncio.gather(
             self._read(lambda: self._parts.store.first_window_ns(settled.ask.clusters)),
             self.totals(everybodys, ()),
@@ -97,9 +106,8 @@ class Desk:
 
     async def namespaces(self, settled: Settled) -> Report[Namespace]:
         """What each namespace cost."""
-        store, scope = self._parts.store, settled.scope
         totals, quarantined = await asyncio.gather(
-            self.totals(scope, namespaces_report.BY), self._read(lambda: store.quarantined(scope))
+            self.totals(settled.scope, namespaces_report.BY), self._quarantined(settled)
         )
         return namespaces_report.namespaces(settled.question, totals, quarantined)
 
@@ -109,7 +117,7 @@ class Desk:
         totals, workloads, quarantined = await asyncio.gather(
             self.totals(scope, models_report.BY),
             self._read(lambda: store.workloads(scope)),
-            self._read(lambda: store.quarantined(scope)),
+            self._quarantined(settled),
         )
         return models_report.models(settled.question, totals, workloads, quarantined)
 
@@ -122,7 +130,7 @@ class Desk:
             self.totals(settled.scope_of(last), idle_report.BY),
             self._read(lambda: store.workloads(scope)),
             self._read(store.gpus),
-            self._read(lambda: store.quarantined(scope)),
+            self._quarantined(settled),
         )
         seen = Seen(totals, latest, last, workloads, gpus)
         return idle_report.idle(settled.question, seen, quarantined)
@@ -133,14 +141,14 @@ class Desk:
         totals, gpus, quarantined = await asyncio.gather(
             self.totals(scope, shadow_report.BY),
             self._read(store.gpus),
-            self._read(lambda: store.quarantined(scope)),
+            self._quarantined(settled),
         )
         seen = shadow_report.Seen(totals, totals, gpus=gpus)
         if shadow_report.has_shadows(totals):
             # Whoever had been given the device may be of another namespace than those asked for.
             beside = totals
             if scope.namespaces:
-                beside = await self.totals(replace(scope, namespaces=()), shadow_report.BY)
+                beside = await self.totals(settled.everybodys(scope), shadow_report.BY)
             workloads = await self._read(lambda: store.workloads(scope))
             seen = replace(seen, beside=beside, workloads=workloads)
         return shadow_report.shadow(settled.question, seen, quarantined)
@@ -170,11 +178,29 @@ class Desk:
         except Reject as trouble:
             raise BadRequest(str(trouble), "take next_cursor of the page before", "cursor") from None
 
+    async def adjustments(self, settled: Settled) -> AdjustmentPage:
+        """
+        One page of what adjusts the slices.
+
+        Raises:
+            BadRequest: The cursor is none of this store's.
+        """
+        ask, scope = settled.ask, settled.scope
+        try:
+            return await self._read(lambda: self._parts.store.adjustments(scope, ask.cursor, ask.limit))
+        except Reject as trouble:
+            raise BadRequest(str(trouble), "take next_cursor of the page before", "cursor") from None
+
     async def totals(self, scope: Scope, by: Sequence[Dimension]) -> list[Total]:
         """Sums of the slices in *scope*; an empty stretch of time has none, and is not asked."""
         if scope.start_ns >= scope.end_ns:
             return []
         return await self._read(lambda: self._parts.store.totals(scope, by))
+
+    async def _quarantined(self, settled: Settled) -> QuarantineTotals:
+        held = await self._read(lambda: self._parts.store.quarantined(settled.scope))
+        # Nobody knows whose slices an unreadable batch has, so they are not those of a reader of namespaces.
+        return replace(held, batches=0) if settled.ask.reader.sees_holders_only else held
 
     async def _names(self, settled: Settled, clusters: tuple[str, ...]) -> Names:
         ask = settled.ask
@@ -187,6 +213,7 @@ class Desk:
             return names
         # What held nothing in the window may have done so at another time.
         held = await self._read(lambda: self._parts.store.namespaces(ask.clusters))
+        held = [name for name in held if not ask.reader.namespaces or name in ask.reader.namespaces]
         return replace(names, namespaces=tuple(held), unheard_namespaces=unheard(missing, held))
 
     async def _shares(self, scope: Scope) -> Shares:

@@ -5,6 +5,7 @@ from gpucost.cost_slice import COLUMNS
 from gpucost_aggregator.api import as_fields
 from gpucost_aggregator.api.as_json import QUARANTINED_NOTE, UNPRICED_NOTE
 from gpucost_aggregator.api.ask import DEFAULT_LIMIT, MOST_ROWS, REPORT_PARAMETERS, SLICE_PARAMETERS
+from gpucost_aggregator.api.openapi_quarantine import ABOUT_QUARANTINE, QUARANTINE, QUARANTINE_FILTERS
 from gpucost_aggregator.api.openapi_rows import (
     ABOUT_SHADOW,
     CANNOT_TELL,
@@ -20,7 +21,9 @@ from gpucost_aggregator.api.openapi_rows import (
     Json,
     an_object,
 )
+from gpucost_aggregator.api.quarantine_routes import QUARANTINE_PARAMETERS
 from gpucost_aggregator.reports import basis, period
+from gpucost_aggregator.store.closed_rows import AdjustmentReason
 
 _PARAMETERS: dict[str, Json] = {
     "window": {
@@ -50,6 +53,7 @@ _PARAMETERS: dict[str, Json] = {
         "description": "The most rows of an answer; what a report leaves out is its remainder not_shown.",
         "schema": {"type": "integer", "minimum": 1, "maximum": MOST_ROWS, "default": DEFAULT_LIMIT},
     },
+    **QUARANTINE_FILTERS,
     "cursor": {"description": "next_cursor of the page before.", "schema": {"type": "string"}},
 }
 
@@ -75,6 +79,10 @@ def description(version: str) -> Json:
                 "Who used GPUs that nobody gave to them", SHADOW, more=ABOUT_SHADOW
             ),
             "/api/v1/slices": _slices(),
+            "/api/v1/adjustments": _adjustments(),
+            "/api/v1/quarantine": _get(
+                "What is set aside as unacceptable", ABOUT_QUARANTINE, QUARANTINE_PARAMETERS, [QUARANTINE]
+            ),
             "/api/v1/openapi.json": _plain("This document", "application/json"),
             "/healthz": _plain("The process answers", "text/plain"),
             "/readyz": _plain("Requests should come here", "text/plain", "503", "Not yet, or not now"),
@@ -100,6 +108,10 @@ _UNPRICED = an_object(
 ) | {"description": "No line: the part of total that has no price."}
 _QUARANTINED = an_object(
     slices={"type": "integer", "description": "How many are set aside."},
+    batches={
+        "type": "integer",
+        "description": "Batches that can not be read and came in the window or later; nobody knows what they hold.",
+    },
     charged_ns=INTEGER | {"description": "Their GPU-time, as they state it."},
     gpu_hours=FOR_PEOPLE,
     cost_nanodollars=INTEGER | {"description": "Their cost, as they state it."},
@@ -217,6 +229,22 @@ def _slices() -> Json:
     return _get("The slices themselves", about, SLICE_PARAMETERS, [_named("Frame"), own])
 
 
+def _adjustments() -> Json:
+    own_columns = {
+        "adjustment_reason": {"type": "string", "enum": [each.value for each in AdjustmentReason]},
+        "made_at_ns": INTEGER,
+    }
+    row = an_object(**(dict.fromkeys(COLUMNS, TEXT_OR_NULL) | {"flags": WORDS} | own_columns))
+    own = an_object(adjustments={"type": "array", "items": row}, next_cursor=TEXT_OR_NULL)
+    about = (
+        "A slice never changes; an adjustment has its key and signed differences, and every report sums both. "
+        "late is a slice of time that was closed as lost before it came, replaced takes that lost time away, "
+        "repriced rows take a slice away at its old price and put it back at another. "
+        "Ordered by when they were made. The Link header leads to the next page."
+    )
+    return _get("What corrects the slices", about, SLICE_PARAMETERS, [_named("Frame"), own])
+
+
 def _named(schema: str) -> Json:
     return {"$ref": f"#/components/schemas/{schema}"}
 
@@ -238,6 +266,8 @@ def _get(summary: str, about: str, parameters: tuple[str, ...], body: list[Json]
             "responses": {
                 "200": {"description": summary, "content": content},
                 "400": {"description": "A parameter can not be read", "content": problem},
+                "401": {"description": "Nobody who is known here: send a reader's token", "content": problem},
+                "403": {"description": "A filter names what this reader may not see", "content": problem},
                 "404": {
                     "description": "There is nothing at this path, as it is misspelt",
                     "content": problem,

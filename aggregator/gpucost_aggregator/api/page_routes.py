@@ -4,9 +4,11 @@ import asyncio
 from dataclasses import replace
 
 from aiohttp import web
+from gpucost.identity import NodeId
 
 from gpucost_aggregator.api.ask import MOST_ROWS, Ask, query_of, read_ask
 from gpucost_aggregator.api.desk import Desk, Settled
+from gpucost_aggregator.api.identification import reader_of
 from gpucost_aggregator.api.keys import DESK, PARTS
 from gpucost_aggregator.api.problems import BadRequest
 from gpucost_aggregator.ui.error_page import error_html
@@ -108,7 +110,7 @@ def _ask(request: web.Request) -> Ask:
     names = [name for name in STATE_PARAMETERS if name != "theme" and name in request.query]
     given = query_of(request)
     query = {name: given[name] for name in names} | {"limit": [str(MOST_ROWS)]}
-    return read_ask(query, "", (*STATE_PARAMETERS, "limit"))
+    return read_ask(query, "", (*STATE_PARAMETERS, "limit"), reader_of(request))
 
 
 def _around(request: web.Request, settled: Settled) -> Surroundings:
@@ -126,7 +128,16 @@ def _around(request: web.Request, settled: Settled) -> Surroundings:
         names=settled.names,
         picked_clusters=ask.clusters,
         picked_namespaces=ask.namespaces,
+        doubled=_doubled(request, settled),
     )
+
+
+def _doubled(request: web.Request, settled: Settled) -> tuple[NodeId, ...]:
+    reader, picked = settled.ask.reader, settled.ask.clusters
+    if reader.sees_holders_only:
+        return ()
+    found = request.app[PARTS].duplicate_agents()
+    return tuple(node for node in found if not picked or node.cluster in picked)
 
 
 def _html(text: str) -> web.Response:

@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gpucost.clock import Clock
+from gpucost.identity import NodeId
 
+from gpucost_aggregator.access.readers import ReaderAccess
+from gpucost_aggregator.access.refusal import Refused
 from gpucost_aggregator.store import Store
 
 
@@ -17,6 +20,8 @@ class Parts:
     *readers* is where calls of *store* run, because they block.
     *metrics_text* and *ready* are called on the event loop and must not block;
     *ready* says whether requests should come here, and if not, why.
+    *access* says who reads; *on_refused* hears, on the event loop, of a request that was refused, and the peer's
+    address. *duplicate_agents* are the nodes whose stream two agents take from each other now.
     """
 
     store: Store
@@ -25,3 +30,6 @@ class Parts:
     metrics_text: Callable[[], bytes]
     ready: Callable[[], tuple[bool, str]]
     version: str
+    access: ReaderAccess = field(default_factory=ReaderAccess)
+    on_refused: Callable[[Refused, str], None] = lambda _, __: None
+    duplicate_agents: Callable[[], tuple[NodeId, ...]] = tuple

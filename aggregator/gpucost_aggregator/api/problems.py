@@ -7,13 +7,21 @@ from aiohttp import web
 
 
 class BadRequest(Exception):
-    """The request can not be read; *parameter* is the one at fault, empty if none is."""
+    """The request can not be answered; *parameter* is the one at fault, empty if none is."""
+
+    status = 400
 
     def __init__(self, error: str, hint: str, parameter: str = "") -> None:
         super().__init__(error)
         self.error = error
         self.hint = hint
         self.parameter = parameter
+
+
+class NotYours(BadRequest):
+    """The request asks for what this reader may not see."""
+
+    status = 403
 
 
 def problem(status: int, error: str, hint: str, parameter: str = "") -> web.Response:

@@ -17,10 +17,11 @@ from gpucost_aggregator.api.as_fields import (
 from gpucost_aggregator.api.as_json import cannot_tell_body, report_body
 from gpucost_aggregator.api.ask import REPORT_PARAMETERS, query_of, read_ask
 from gpucost_aggregator.api.desk import Settled
+from gpucost_aggregator.api.identification import reader_of
 from gpucost_aggregator.api.keys import DESK
 from gpucost_aggregator.api.problems import json_response
 from gpucost_aggregator.reports.idle import Idle
-from gpucost_aggregator.reports.report import Report
+from gpucost_aggregator.reports.report import Report, only_of_holders
 from gpucost_aggregator.reports.shadow import Shadow
 
 NAMESPACE_COLUMNS = ("cluster", "namespace")
@@ -78,7 +79,8 @@ async def shadow(request: web.Request) -> web.Response:
 
 
 async def _settle(request: web.Request) -> Settled:
-    ask = read_ask(query_of(request), request.headers.get("Accept", ""), REPORT_PARAMETERS)
+    accept = request.headers.get("Accept", "")
+    ask = read_ask(query_of(request), accept, REPORT_PARAMETERS, reader_of(request))
     return await request.app[DESK].settle(ask)
 
 
@@ -89,6 +91,8 @@ def _face(
     columns: Sequence[str],
     beside: Fields | None = None,
 ) -> web.Response:
+    if settled.ask.reader.sees_holders_only:
+        report = only_of_holders(report)
     if settled.ask.format == "csv":
         return web.Response(
             text=report_csv(report, fields, columns), content_type="text/csv", charset="utf-8"

@@ -9,20 +9,16 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from gpucost.cost_slice import GPU, CostSlice, breaches
+from gpucost.cost_slice import GPU, CostSlice
 from gpucost.identity import NodeId
-from gpucost.units import NS_PER_HOUR, NS_PER_SECOND
+from gpucost.units import NS_PER_HOUR
 from gpucost.window import hour_offset_ns, window_of
 
+from gpucost_aggregator.ingest.bounds import slice_breaches
 from gpucost_aggregator.store.rows import Refused
-
-FUTURE_NS = 300 * NS_PER_SECOND
-"""How far a clock may be ahead: five minutes, the bound past which an agent distrusts its own."""
 
 MAX_SLICES = 10_000
 """Slices in one batch: 16 GPUs in 7 instances with 80 holders each; each takes 2 KiB once it is read."""
-
-_INT64_MAX = (1 << 63) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,37 +40,16 @@ def check_slices(slices: tuple[CostSlice, ...], node: NodeId, window_ns: int, no
     refused: list[tuple[int, Refused]] = []
     found: Counter[str] = Counter()
     for place, row in enumerate(slices):
-        reasons = _why_not(row, node, now_ns)
-        if reasons:
-            refused.append((place, Refused(row, "; ".join(reasons))))
+        broken = slice_breaches(row, node, now_ns)
+        if not broken:
+            good.append(row)
             continue
-        bounds = breaches(row)
-        if bounds:
-            found["slice"] += 1
-            refused.append((place, Refused(row, "; ".join(bounds))))
-            continue
-        good.append(row)
+        found["slice"] += any(breach.is_law for breach in broken)
+        refused.append((place, Refused(row, "; ".join(breach.words for breach in broken))))
     # Over all that came: a sum without its refused part says nothing of the agent.
     for rows in _by_gpu(slices):
         found.update(_gpu_breaches(rows, window_ns))
     return Checked(tuple(good), tuple(refused), found)
-
-
-def _why_not(row: CostSlice, node: NodeId, now_ns: int) -> list[str]:
-    key, reasons = row.key, []
-    if key.node != node:
-        reasons.append("is of another node than its stream")
-    if key.window_start_ns > now_ns + FUTURE_NS:
-        reasons.append("is from the future")
-    if key.window_start_ns < 0:
-        reasons.append("is from before 1970")
-    if not row.length_ns:
-        reasons.append("has no length")
-    if any(not flag or " " in flag for flag in row.flags):
-        reasons.append("has a flag that is no word")
-    if max(row.time.charged_ns, row.cost.nanodollars, key.window_start_ns + row.length_ns) > _INT64_MAX:
-        reasons.append("has a sum that passes 64 bits")
-    return reasons
 
 
 def _by_gpu(slices: Iterable[CostSlice]) -> Iterable[list[CostSlice]]:

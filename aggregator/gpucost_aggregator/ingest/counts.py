@@ -11,13 +11,22 @@ class Counts:
     streams: int = 0
     streams_opened: int = 0
     hellos_refused: int = 0
+    hellos_unbound: int = 0
+    duplicate_agents: int = 0
+    slow_readers: int = 0
+    readers_refused: int = 0
     takeovers: int = 0
     batches: int = 0
     batches_resent: int = 0
     batches_malformed: int = 0
+    batches_poisonous: int = 0
+    slices_replayed: int = 0
     slices_written: int = 0
     slices_duplicate: int = 0
     conflicts: int = 0
+    slices_late: int = 0
+    slices_lost: int = 0
+    nodes_gone: int = 0
     slices_refused: int = 0
     sequence_gaps: int = 0
     cluster_facts: int = 0
@@ -28,3 +37,4 @@ class Counts:
     commit_ns: int = 0
     writable: bool = True
     law_breaches: Counter[str] = field(default_factory=Counter)
+    callers_refused: Counter[str] = field(default_factory=Counter)

@@ -11,10 +11,17 @@ from gpucost.wire import MAX_NAME_BYTES
 
 from gpucost_aggregator.store.rows import AgentId
 
+_MOST_HASH_BYTES = 64
+"""It is kept as long as its stream lives."""
+
 
 @dataclass(frozen=True, slots=True)
 class Greeting:
-    """A Hello that is in order. *is_watcher* tells a cluster's watcher from a node's agent; it sends no slices."""
+    """
+    A Hello that is in order. *is_watcher* tells a cluster's watcher from a node's agent; it sends no slices.
+
+    *cluster_uid* is that of the kube-system namespace; empty where the caller can not read it.
+    """
 
     agent: AgentId
     boot_id: str
@@ -23,6 +30,7 @@ class Greeting:
     next_sequence_number: int
     last_batch_sha256: bytes
     is_watcher: bool
+    cluster_uid: str = ""
 
     @property
     def place(self) -> tuple[NodeId, bool]:
@@ -30,9 +38,9 @@ class Greeting:
         return (self.agent.node, self.is_watcher)
 
 
-def read_hello(message: stream_pb2.FromNode, fleet_window_ns: int | None) -> Greeting:
+def read_hello(message: stream_pb2.FromNode) -> Greeting:
     """
-    The greeting in a stream's first message; *fleet_window_ns* is the window of all others, None if there are none.
+    The greeting in a stream's first message.
 
     Raises:
         Reject: Nothing can come of this stream; the text says what to change.
@@ -42,8 +50,6 @@ def read_hello(message: stream_pb2.FromNode, fleet_window_ns: int | None) -> Gre
     hello = message.hello
     is_watcher = hello.role == stream_pb2.ROLE_CLUSTER_WATCHER
     _check_names(hello, is_watcher)
-    if not is_watcher:
-        _check_window(hello.window_ns, fleet_window_ns)
     return Greeting(
         AgentId(NodeId(hello.cluster, hello.node), hello.epoch),
         hello.boot_id,
@@ -52,6 +58,7 @@ def read_hello(message: stream_pb2.FromNode, fleet_window_ns: int | None) -> Gre
         hello.next_sequence_number,
         hello.last_batch_sha256,
         is_watcher,
+        hello.cluster_uid.strip(),
     )
 
 
@@ -67,9 +74,17 @@ def _check_names(hello: stream_pb2.Hello, is_watcher: bool) -> None:
             raise Reject(f"Hello: {name} has more than {MAX_NAME_BYTES} bytes")
         if name in hints and not text.strip() and not (is_watcher and name != "cluster"):
             raise Reject(f"Hello: {name} is empty: {hints[name]}")
+    if len(hello.last_batch_sha256) > _MOST_HASH_BYTES:
+        raise Reject(f"Hello: last_batch_sha256 has {len(hello.last_batch_sha256)} bytes; a SHA-256 has 32")
 
 
-def _check_window(window_ns: int, fleet_window_ns: int | None) -> None:
+def check_window(window_ns: int, fleet_window_ns: int | None) -> None:
+    """
+    See that an agent's windows are those of all others; *fleet_window_ns* is None if there are none.
+
+    Raises:
+        Reject: They are not, or are no windows at all; the text says what to change.
+    """
     try:
         check_window_ns(window_ns)
     except ValueError as trouble:

@@ -2,36 +2,58 @@
 
 import asyncio
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import grpc
 import grpc.aio
 from gpucost.clock import Clock
+from gpucost.cluster_wire import cluster_facts_from_message
+from gpucost.identity import NodeId
 from gpucost.trouble import Reject, Retry, Stop
 from gpucost.units import NS_PER_SECOND
 from gpucost.v1 import stream_pb2, stream_pb2_grpc
 from structlog.typing import FilteringBoundLogger
 
+from gpucost_aggregator.access.access_book import AccessBook
+from gpucost_aggregator.access.caller import ANYBODY, Caller
+from gpucost_aggregator.access.refusal import Refused
+from gpucost_aggregator.access.writers import WriterAccess
 from gpucost_aggregator.ingest.counts import Counts
-from gpucost_aggregator.ingest.greeting import Greeting, read_hello
+from gpucost_aggregator.ingest.door import Context, Door, DoorParts
+from gpucost_aggregator.ingest.duplicates import Duplicates
+from gpucost_aggregator.ingest.greeting import Greeting, check_window, read_hello
 from gpucost_aggregator.ingest.intake import count_batch, take_batch
-from gpucost_aggregator.ingest.sessions import Ending, Pending, Session, Sessions
+from gpucost_aggregator.ingest.limits import StreamLimits
+from gpucost_aggregator.ingest.sessions import NOT_READ, Ending, Pending, Session, Sessions
 from gpucost_aggregator.ingest.writer import Writer
 from gpucost_aggregator.store import Store
+from gpucost_aggregator.store.closed_rows import SequenceGap
 from gpucost_aggregator.store.rows import Durable
 
-HELLO_TIMEOUT_S = 30.0
 SLOW_NS = 2 * NS_PER_SECOND
 
 _STOPPING = Ending(grpc.StatusCode.UNAVAILABLE, "the aggregator is stopping: call again later", finishes=True)
-
-Context = grpc.aio.ServicerContext[Any, Any]
+_TOKEN_ENDED = Ending(
+    grpc.StatusCode.UNAVAILABLE,
+    "the token of this stream has reached its end: call again with the one that its file holds now",
+    finishes=True,
+)
+_TOKEN_REVOKED = Ending(
+    grpc.StatusCode.UNAUTHENTICATED,
+    "the token is not valid any more: renew what the agent's --token-file holds",
+)
+_LONGEST_LIFE_NS = 86_400 * NS_PER_SECOND
 
 
 @dataclass(frozen=True, slots=True)
 class IngestParts:
-    """What the service is made of; *readers* is where the store is asked, because it blocks."""
+    """
+    What the service is made of; *readers* is where the store is asked, because it blocks.
+
+    Without *access* nobody is asked who they are; without *book* a name belongs to no cluster.
+    """
 
     store: Store
     readers: Executor
@@ -39,6 +61,9 @@ class IngestParts:
     clock: Clock
     counts: Counts
     log: FilteringBoundLogger
+    access: WriterAccess | None = None
+    book: AccessBook | None = None
+    limits: StreamLimits = field(default_factory=StreamLimits)
 
 
 class CostStreamService(stream_pb2_grpc.CostStreamServicer):
@@ -47,25 +72,44 @@ class CostStreamService(stream_pb2_grpc.CostStreamServicer):
     def __init__(self, parts: IngestParts) -> None:
         self._parts = parts
         self._sessions = Sessions(parts.counts)
+        self._duplicates = Duplicates()
+        self._door = Door(
+            DoorParts(
+                parts.readers, parts.clock, parts.counts, parts.log, parts.limits, parts.access, parts.book
+            ),
+            self._sessions,
+        )
         self._fleet_window_ns: int | None = None
         self._stopping = False
 
     async def Connect(self, _: object, context: Context) -> None:  # noqa: N802  # the name of the call
         """One agent's stream, from its Hello to its end."""
+        greeting, caller = None, ANYBODY
         try:
-            greeting = await self._greeting(context)
-            durable = await self._ask_durable(greeting) if greeting else None
+            with self._door.handshake():
+                caller = await self._door.identify(context)
+                greeting = await self._greeting(context)
+                if greeting is None:
+                    return
+                await self._door.let_in(caller, greeting)
+                await self._agree_on_window(greeting)
+                durable = await self._ask_durable(greeting)
+        except Refused as trouble:
+            ending = self._door.refused(trouble, context.peer(), greeting)
+            await context.abort(ending.code, ending.reason)
         except Reject as trouble:
             self._parts.counts.hellos_refused += 1
-            self._parts.log.warning("hello_refused", peer=context.peer(), reason=str(trouble))
+            if self._door.may_tell():
+                self._parts.log.warning("hello_refused", peer=context.peer(), reason=str(trouble))
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(trouble))
         except (Retry, Stop) as trouble:
-            self._parts.log.warning("store_not_readable", trouble=str(trouble))
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "the store can not be read: call again later")
+            self._parts.log.warning("stream_not_begun", peer=context.peer(), trouble=str(trouble))
+            await context.abort(
+                grpc.StatusCode.UNAVAILABLE, "the aggregator can not take streams now: call again later"
+            )
         if self._stopping:
             await context.abort(_STOPPING.code, _STOPPING.reason)
-        if greeting is not None:
-            await self._serve(greeting, durable, context)
+        await self._serve(greeting, caller, durable, context)
 
     def stop(self) -> None:
         """Take no more; every stream acknowledges what it has read, and ends."""
@@ -73,36 +117,65 @@ class CostStreamService(stream_pb2_grpc.CostStreamServicer):
         for session in self._sessions:
             session.end(_STOPPING)
 
+    def end_streams_of(self, caller: str) -> int:
+        """What the caller of that name had shown is valid no more; how many streams end by that."""
+        theirs = [session for session in self._sessions if session.caller.name == caller]
+        for session in theirs:
+            session.end(_TOKEN_REVOKED)
+        return len(theirs)
+
+    def duplicate_agents(self) -> tuple[NodeId, ...]:
+        """Nodes whose stream two agents take from each other now."""
+        return self._duplicates.now(self._parts.clock.now().monotonic_ns)
+
     async def _greeting(self, context: Context) -> Greeting | None:
+        hello_s = self._parts.limits.hello_s
         try:
-            async with asyncio.timeout(HELLO_TIMEOUT_S):
+            async with asyncio.timeout(hello_s):
                 first = await context.read()
         except TimeoutError:
-            raise Reject(f"no Hello within {HELLO_TIMEOUT_S:g} s") from None
+            raise Reject(f"no Hello within {hello_s:g} s") from None
         if first is grpc.aio.EOF:  # type: ignore[attr-defined]  # the stubs lack it
             return None
+        return read_hello(first)
+
+    async def _agree_on_window(self, greeting: Greeting) -> None:
+        if greeting.is_watcher:
+            return
         if self._fleet_window_ns is None:
             progress = await self._in_reader(self._parts.store.progress)
             # Two first streams may both have asked; the one that was answered first decides.
             if progress and self._fleet_window_ns is None:
                 self._fleet_window_ns = progress[0].window_ns
-        greeting = read_hello(first, self._fleet_window_ns)
-        if self._fleet_window_ns is None and not greeting.is_watcher:
-            self._fleet_window_ns = greeting.window_ns
-        return greeting
+        check_window(greeting.window_ns, self._fleet_window_ns)
+        self._fleet_window_ns = greeting.window_ns
 
     async def _ask_durable(self, greeting: Greeting) -> Durable | None:
         durable: Durable | None = await self._in_reader(self._parts.store.durable, greeting.agent)
         return durable
 
-    async def _serve(self, greeting: Greeting, durable: Durable | None, context: Context) -> None:
+    async def _serve(
+        self, greeting: Greeting, caller: Caller, durable: Durable | None, context: Context
+    ) -> None:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  # gRPC runs every call in a task
         held = durable or Durable(0, b"")
-        session = Session(greeting, context, task, held.sequence_number, held.sequence_number)
+        number, limits = held.sequence_number, self._parts.limits
+        session = Session(
+            greeting, context, task, number, last_read=number, caller=caller, send_s=limits.send_s
+        )
         log = self._parts.log.bind(cluster=greeting.agent.node.cluster, node=greeting.agent.node.node)
         took_over = self._sessions.enter(session)
-        log.info("stream_opened", version=greeting.version, durable=held.sequence_number, took_over=took_over)
+        log.info(
+            "stream_opened",
+            version=greeting.version,
+            durable=number,
+            took_over=took_over,
+            caller=caller.name,
+        )
+        if took_over:
+            self._look_for_duplicates(greeting, log)
+        ends = self._end_with_token(session)
         if _differs(greeting, held):
             log.warning("spool_differs", sequence_number=held.sequence_number)
         acknowledging: asyncio.Task[None] | None = None
@@ -121,13 +194,37 @@ class CostStreamService(stream_pb2_grpc.CostStreamServicer):
             session.ending = Ending(grpc.StatusCode.INVALID_ARGUMENT, str(trouble))
         finally:
             self._sessions.leave(session)
+            if ends is not None:
+                ends.cancel()
             if acknowledging is not None:
                 acknowledging.cancel()
                 # It fails where the peer is gone, which is no news by then.
                 await asyncio.gather(acknowledging, return_exceptions=True)
             log.info("stream_closed", reason=session.ending.reason if session.ending else "")
+        if session.ending is NOT_READ:
+            self._parts.counts.slow_readers += 1
         if session.ending is not None:
-            await context.abort(session.ending.code, session.ending.reason)
+            # Who does not read may not read this either; the connection's own age ends such a call at last.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(limits.end_s):
+                    await context.abort(session.ending.code, session.ending.reason)
+
+    def _end_with_token(self, session: Session) -> asyncio.TimerHandle | None:
+        if session.caller.until_ns is None:
+            return None
+        left_ns = session.caller.until_ns - self._parts.clock.now().wall_ns
+        left_s = min(max(0, left_ns), _LONGEST_LIFE_NS) / NS_PER_SECOND
+        return asyncio.get_running_loop().call_later(left_s, session.end, _TOKEN_ENDED)
+
+    def _look_for_duplicates(self, greeting: Greeting, log: FilteringBoundLogger) -> None:
+        if self._duplicates.took_over(greeting.agent.node, self._parts.clock.now().monotonic_ns):
+            self._parts.counts.duplicate_agents += 1
+            log.error(
+                "duplicate_agent",
+                boot_id=greeting.boot_id,
+                epoch=greeting.agent.epoch,
+                what="agents take this node's stream from each other: give each its own --node, or end one",
+            )
 
     def _welcome(self, held: Durable) -> stream_pb2.FromAggregator:
         identity = self._parts.store.identity()
@@ -154,8 +251,7 @@ class CostStreamService(stream_pb2_grpc.CostStreamServicer):
                 log.info("goodbye", reason=message.goodbye.reason[:200])
                 return
             elif kind == "cluster_facts":
-                self._parts.counts.cluster_facts += 1
-                log.info("cluster_facts_not_kept", nodes=len(message.cluster_facts.nodes))
+                await self._keep_facts(message.cluster_facts, session, log)
             elif kind == "hello":
                 raise Reject("a second Hello on one stream: open another stream")
 
@@ -172,12 +268,34 @@ class CostStreamService(stream_pb2_grpc.CostStreamServicer):
         if number > session.last_read + 1:
             self._parts.counts.sequence_gaps += 1
             log.warning("sequence_gap", first_missing=session.last_read + 1, last_missing=number - 1)
+        if number > session.last_read + 1 or not session.last_read:
+            session.gap = SequenceGap(session.last_read + 1, number - 1)
+        # A batch that can not be read does not tell when it was, so that the next one follows the gap too.
+        batch, malformed = replace(taken.batch, gap=session.gap), taken.batch.malformed is not None
+        session.gap = session.gap if malformed else None
         session.last_read = max(session.last_read, number)
         if self._parts.writer.is_congested:
             self._parts.counts.slows += 1
             await session.send(stream_pb2.FromAggregator(slow=stream_pb2.Slow(wait_ns=SLOW_NS)))
-        outcome = await self._parts.writer.submit(taken.batch)
+        outcome = await self._parts.writer.submit(batch, session)
         await session.pending.put(Pending(number, outcome, taken.reject))
+
+    async def _keep_facts(
+        self, message: stream_pb2.ClusterFacts, session: Session, log: FilteringBoundLogger
+    ) -> None:
+        if not session.greeting.is_watcher:
+            raise Reject("an agent sends no facts of its cluster: say Hello as its watcher")
+        parts, cluster = self._parts, session.greeting.agent.node.cluster
+        # By this program's clock, as it is what silence is measured by.
+        facts = replace(cluster_facts_from_message(message), seen_at_ns=parts.clock.now().wall_ns)
+        try:
+            await parts.writer.alone(lambda: parts.store.keep_cluster_facts(cluster, facts))
+        except Retry as trouble:
+            # The watcher says everything again on its next stream.
+            log.warning("cluster_facts_not_kept", trouble=str(trouble))
+            session.end(Ending(grpc.StatusCode.UNAVAILABLE, "the store takes nothing now: call again later"))
+            return
+        parts.counts.cluster_facts += 1
 
     async def _in_reader(self, call: Any, *arguments: object) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._parts.readers, call, *arguments)

@@ -1,6 +1,7 @@
 """Live streams: one a node, and what each of them still has to acknowledge."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -9,9 +10,11 @@ import grpc
 from gpucost.identity import NodeId
 from gpucost.v1 import stream_pb2
 
+from gpucost_aggregator.access.caller import ANYBODY, Caller
 from gpucost_aggregator.ingest.counts import Counts
 from gpucost_aggregator.ingest.greeting import Greeting
 from gpucost_aggregator.ingest.writer import Outcome
+from gpucost_aggregator.store.closed_rows import SequenceGap
 
 MAX_PENDING = 256
 """Batches of one stream that may wait for their acknowledgement; past it the stream is not read."""
@@ -43,13 +46,19 @@ class Ending:
     finishes: bool = False
 
 
+NOT_READ = Ending(
+    grpc.StatusCode.DEADLINE_EXCEEDED, "answers of the aggregator are not read: call again later"
+)
+
+
 @dataclass(eq=False)
 class Session:
     """
     One stream after its Hello.
 
-    *durable* is the last number that the store holds, *last_read* the last that came.
-    *task* reads the stream; ending the session cancels it.
+    *durable* is the last number that the store holds, *last_read* the last that came; *gap* is one that no batch
+    with a window followed yet.
+    *task* reads the stream; ending the session cancels it. An answer that waits for longer than *send_s* ends it.
     """
 
     greeting: Greeting
@@ -57,7 +66,10 @@ class Session:
     task: asyncio.Task[object]
     durable: int = 0
     last_read: int = 0
+    caller: Caller = ANYBODY
+    send_s: float | None = None
     ending: Ending | None = None
+    gap: SequenceGap | None = None
     pending: asyncio.Queue[Pending] = field(default_factory=lambda: asyncio.Queue(MAX_PENDING))
     _sending: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -68,9 +80,20 @@ class Session:
             self.task.cancel()
 
     async def send(self, message: stream_pb2.FromAggregator) -> None:
-        """Answer with *message*; answers of two tasks do not mix."""
-        async with self._sending:
-            await self.line.write(message)
+        """
+        Answer with *message*; answers of two tasks do not mix.
+
+        Raises:
+            TimeoutError: The caller does not read; the stream is being ended.
+        """
+        try:
+            async with asyncio.timeout(self.send_s), self._sending:
+                await self.line.write(message)
+        except TimeoutError:
+            self.end(NOT_READ)
+            if asyncio.current_task() is self.task:
+                await asyncio.sleep(0)  # Where the reader's own task ends here, as anywhere else.
+            raise
 
     async def acknowledge(self) -> None:
         """Answer each batch once it is durable, many at once where they are; ends where one is not kept."""
@@ -121,14 +144,23 @@ class Sessions:
     def __init__(self, counts: Counts) -> None:
         self._counts = counts
         self._live: dict[tuple[NodeId, bool], Session] = {}
+        self._of_caller: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._live)
 
     def __iter__(self) -> Iterator[Session]:
         return iter(list(self._live.values()))
+
+    def of(self, caller: str) -> int:
+        """How many streams the caller of that name has, with those that are about to end."""
+        return self._of_caller[caller]
 
     def enter(self, session: Session) -> bool:
         """*session* is the live one of its node now; whether it took over from another."""
         older = self._live.get(session.greeting.place)
         self._live[session.greeting.place] = session
+        self._of_caller[session.caller.name] += 1
         self._counts.streams_opened += 1
         self._counts.streams = len(self._live)
         if older is None:
@@ -147,4 +179,7 @@ class Sessions:
         """*session* is over."""
         if self._live.get(session.greeting.place) is session:
             del self._live[session.greeting.place]
+        self._of_caller[session.caller.name] -= 1
+        if not self._of_caller[session.caller.name]:
+            del self._of_caller[session.caller.name]
         self._counts.streams = len(self._live)

@@ -6,19 +6,27 @@ Lives on the event loop; the store's commits run in one thread.
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar
+from weakref import WeakSet
 
 from gpucost.clock import Clock
 from gpucost.trouble import Retry, Stop
 from structlog.typing import FilteringBoundLogger
 
+from gpucost_aggregator.closing.gaps import commit_closing_gaps
 from gpucost_aggregator.ingest.counts import Counts
+from gpucost_aggregator.ingest.poison import Failures, set_aside_whole
 from gpucost_aggregator.store import Store
 from gpucost_aggregator.store.rows import AcceptedBatch, CommitReport
+
+T = TypeVar("T")
+
+_MOST_TOLD = 10
+"""GPUs on two nodes that one commit names; a whole machine's come together, and the metric counts all."""
 
 
 class Outcome(Enum):
@@ -37,12 +45,15 @@ class WriterLimits:
     *max_waiting*: rows that may wait, some 2 KiB each; past it senders wait.
     *max_commit*: rows of one commit, so that none takes more than a second or two.
     *retry_s*: pause before a commit that could not be made is tried again.
+    *most_failures*: how often a batch alone may make a commit fail before it is set aside, as its agent would
+    send it for ever.
     """
 
     coalesce_s: float = 0.5
     max_waiting: int = 100_000
     max_commit: int = 50_000
     retry_s: float = 2.0
+    most_failures: int = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +72,7 @@ class _Waiting:
     batch: AcceptedBatch
     outcome: asyncio.Future[Outcome]
     rows: int
+    stream: object
 
 
 class Writer:
@@ -75,6 +87,9 @@ class Writer:
         self._room = asyncio.Condition()
         self._draining = asyncio.Event()
         self._is_over = False
+        self._failures = Failures()
+        self._broken: WeakSet[object] = WeakSet()
+        """Streams that lost a batch: none that follows it may be kept, as its number would cover the lost one."""
 
     @property
     def waiting_rows(self) -> int:
@@ -86,18 +101,19 @@ class Writer:
         """Whether senders should take their time: half of the room is taken."""
         return self._waiting_rows * 2 >= self._limits.max_waiting
 
-    async def submit(self, batch: AcceptedBatch) -> asyncio.Future[Outcome]:
+    async def submit(self, batch: AcceptedBatch, stream: object = None) -> asyncio.Future[Outcome]:
         """
         Line *batch* up; waits while there is no room, and never drops it.
 
-        The future is done once the batch is durable, or once it is known that it will not be.
+        The future is done once the batch is durable, or once it is known that it will not be; then no later one
+        of the same *stream* will be either, so that no number is durable before those below it.
         """
         rows = 1 + len(batch.slices) + len(batch.refused) + len(batch.workloads) + len(batch.gpus)
         async with self._room:
             await self._room.wait_for(lambda: self._is_over or not self._queue or self._has_room(rows))
-            waiting = _Waiting(batch, asyncio.get_running_loop().create_future(), rows)
+            waiting = _Waiting(batch, asyncio.get_running_loop().create_future(), rows, stream)
             if self._is_over:
-                _settle([waiting], Outcome.NOT_KEPT)
+                self._settle([waiting], Outcome.NOT_KEPT)
             else:
                 self._queue.append(waiting)
                 self._waiting_rows += rows
@@ -123,6 +139,10 @@ class Writer:
             self._is_over = True
             await self._let_go(self._queue)
 
+    async def alone(self, call: Callable[[], T]) -> T:
+        """What *call* returns, run in the writer's thread between two commits; it may write to the store."""
+        return await asyncio.get_running_loop().run_in_executor(self._parts.thread, call)
+
     def drain(self) -> None:
         """Commit at once what waits, and end; what then can not be committed is not kept."""
         self._draining.set()
@@ -136,7 +156,7 @@ class Writer:
         return True
 
     async def _let_go(self, taken: Sequence[_Waiting]) -> None:
-        _settle(taken, Outcome.NOT_KEPT)
+        self._settle(taken, Outcome.NOT_KEPT)
         async with self._room:
             self._waiting_rows -= sum(waiting.rows for waiting in taken)
             self._room.notify_all()
@@ -154,11 +174,13 @@ class Writer:
 
     async def _commit(self, taken: Sequence[_Waiting]) -> None:
         parts = self._parts
-        while True:
+        self._settle([waiting for waiting in taken if self._is_broken(waiting)], Outcome.NOT_KEPT)
+        taken = [waiting for waiting in taken if not waiting.outcome.done()]
+        while taken:
             began_ns = parts.clock.now().monotonic_ns
             try:
                 report = await asyncio.get_running_loop().run_in_executor(
-                    parts.thread, parts.store.commit, [waiting.batch for waiting in taken]
+                    parts.thread, commit_closing_gaps, parts.store, [waiting.batch for waiting in taken]
                 )
             except Retry as trouble:
                 parts.counts.commit_retries += 1
@@ -178,7 +200,7 @@ class Writer:
                 return
             else:
                 self._count(report, parts.clock.now().monotonic_ns - began_ns)
-                _settle(taken, Outcome.DURABLE)
+                self._settle(taken, Outcome.DURABLE)
                 return
 
     async def _one_by_one(self, taken: Sequence[_Waiting], trouble: Exception) -> None:
@@ -187,15 +209,45 @@ class Writer:
                 await self._commit([waiting])
             return
         (waiting,) = taken
-        self._parts.counts.commit_failures += 1
-        self._parts.log.error(
-            "batch_not_kept",
-            cluster=waiting.batch.agent.node.cluster,
-            node=waiting.batch.agent.node.node,
-            sequence_number=waiting.batch.sequence_number,
-            exc_info=trouble,
+        batch, counts = waiting.batch, self._parts.counts
+        counts.commit_failures += 1
+        about = self._parts.log.bind(
+            cluster=batch.agent.node.cluster,
+            node=batch.agent.node.node,
+            sequence_number=batch.sequence_number,
         )
-        _settle(taken, Outcome.NOT_KEPT)
+        failures = self._failures.another(batch)
+        about.error("batch_not_kept", failures=failures, exc_info=trouble)
+        if failures < self._limits.most_failures:
+            self._settle(taken, Outcome.NOT_KEPT)
+            return
+        instead = set_aside_whole(batch, trouble)
+        try:
+            report = await self.alone(lambda: self._parts.store.commit([instead]))
+        except Stop:
+            counts.writable = False
+            raise
+        except Exception as again:  # noqa: BLE001  # as above; it is not kept, and comes once more
+            about.error("batch_not_set_aside", exc_info=again)
+            self._settle(taken, Outcome.NOT_KEPT)
+            return
+        counts.batches_malformed += 1
+        counts.batches_poisonous += 1
+        about.error("batch_set_aside", failures=failures, trouble=repr(trouble))
+        self._failures.over(batch)
+        self._count(report, 0)
+        self._settle(taken, Outcome.DURABLE)
+
+    def _is_broken(self, waiting: _Waiting) -> bool:
+        return waiting.stream is not None and waiting.stream in self._broken
+
+    def _settle(self, taken: Iterable[_Waiting], outcome: Outcome) -> None:
+        for waiting in taken:
+            if waiting.outcome.done():
+                continue
+            waiting.outcome.set_result(outcome)
+            if outcome is Outcome.NOT_KEPT and waiting.stream is not None:
+                self._broken.add(waiting.stream)
 
     def _count(self, report: CommitReport, took_ns: int) -> None:
         counts = self._parts.counts
@@ -203,20 +255,39 @@ class Writer:
         counts.commit_ns += took_ns
         counts.slices_written += report.written
         counts.slices_duplicate += report.duplicates
-        counts.conflicts += report.conflicts
+        counts.conflicts += report.conflicts + sum(shared.windows for shared in report.shared)
+        counts.slices_late += report.late
+        counts.slices_lost += sum(gap.slices for gap in report.gaps)
+        self._tell(report)
         if not counts.writable:
             counts.writable = True
             self._parts.log.info("store_writable_again")
 
+    def _tell(self, report: CommitReport) -> None:
+        log = self._parts.log
+        for gap in report.gaps:
+            log.warning(
+                "lost_time_closed",
+                cluster=gap.node.cluster,
+                node=gap.node.node,
+                first_missing=gap.first_missing,
+                last_missing=gap.last_missing,
+                from_ns=gap.from_ns,
+                to_ns=gap.to_ns,
+                gpus=gap.gpus,
+                slices=gap.slices,
+            )
+        for shared in report.shared[:_MOST_TOLD]:
+            log.error(
+                "gpu_on_two_nodes",
+                gpu_uuid=shared.gpu_uuid,
+                nodes=[f"{node.cluster}/{node.node}" for node in (shared.node, shared.other)],
+                windows=shared.windows,
+            )
+
     async def _pause(self, seconds: float) -> None:
         if seconds and not self._draining.is_set():
             await _first(self._draining.wait(), asyncio.sleep(seconds))
-
-
-def _settle(taken: Sequence[_Waiting], outcome: Outcome) -> None:
-    for waiting in taken:
-        if not waiting.outcome.done():
-            waiting.outcome.set_result(outcome)
 
 
 async def _first(*coroutines: Coroutine[Any, Any, object]) -> None:

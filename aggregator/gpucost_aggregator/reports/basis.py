@@ -14,6 +14,11 @@ HINT = "take measured, reserved, blend, or blend with a weight such as blend:0.7
 DEFAULT_BLEND = Fraction(7, 10)
 """The part of what was reserved in a blend: what many finance teams use."""
 
+_WEIGHT_SIGNS = frozenset("0123456789./")
+"""No exponents: nine signs of them are a number of millions of digits, with which every row would be multiplied."""
+
+_MOST_DENOMINATOR = 1_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class Basis:
@@ -47,13 +52,23 @@ def parse_basis(text: str) -> Basis:
     name, _, weight = text.partition(":")
     if name != "blend" or len(weight) > 8:
         raise Reject(f"{text!r} is not a basis")
+    if not set(weight) <= _WEIGHT_SIGNS:
+        raise Reject(f"{weight!r} is not the weight of a blend")
     try:
         reserved = Fraction(weight) if weight else DEFAULT_BLEND
     except (ValueError, ZeroDivisionError):
         raise Reject(f"{weight!r} is not the weight of a blend") from None
     if not 0 <= reserved <= 1:
         raise Reject(f"the weight of a blend lies between 0 and 1, not at {weight}")
-    return Basis(f"blend:{float(reserved):g}", reserved)
+    if reserved.denominator > _MOST_DENOMINATOR:
+        raise Reject(f"the weight of a blend has at most six decimals, not as many as {weight}")
+    return Basis(f"blend:{_spelt(reserved)}", reserved)
+
+
+def _spelt(weight: Fraction) -> str:
+    """As decimals where they are exact, as a fraction elsewhere; read again it is the same weight."""
+    decimals = f"{float(weight):.6f}".rstrip("0").rstrip(".")
+    return decimals if Fraction(decimals) == weight else str(weight)
 
 
 def bill(basis: Basis, lines: Sequence[Sums]) -> list[Billed]:

@@ -48,8 +48,10 @@ def completeness(progress: Sequence[NodeProgress], clusters: Sequence[str], now_
     nodes = [node for node in progress if not clusters or node.node.cluster in clusters]
     window_ns = max((node.window_ns for node in nodes), default=None)
     live_for = max(LIVE_FOR_NS, LIVE_WINDOWS * (window_ns or 0))
-    live = [node for node in nodes if now_ns - node.last_heard_ns <= live_for]
-    silent = sorted(node.node for node in nodes if now_ns - node.last_heard_ns > live_for)
+    # The books of a node that is gone are closed: nobody waits for it, and it is late with nothing.
+    live = [node for node in nodes if node.gone_at_ns is None and now_ns - node.last_heard_ns <= live_for]
+    late = [node for node in nodes if node.gone_at_ns is None and now_ns - node.last_heard_ns > live_for]
+    silent = sorted(node.node for node in late)
     through = min((node.closed_through_ns for node in live), default=None)
     if through is None:
         through = max((node.closed_through_ns for node in nodes), default=None)

@@ -18,6 +18,7 @@ _LOST_PLUS = re.compile(r"[0-9] [0-9]{2}:?[0-9]{2}\b")
 """The zone of a time whose plus came as a space, as it does in an address."""
 
 _LENGTH = re.compile(r"([1-9][0-9]{0,4})(m|h|d)")
+_INT64_MAX = (1 << 63) - 1
 _UNITS_NS = {"m": 60 * NS_PER_SECOND, "h": NS_PER_HOUR, "d": NS_PER_DAY}
 
 
@@ -111,6 +112,8 @@ def _parsed(parse: Callable[[str], int], text: str) -> int:
         raise Reject(f"{text!r} is not an RFC 3339 time with a zone") from None
     if instant < 0:
         raise Reject(f"{text!r} lies before 1970")
+    if instant > _INT64_MAX:
+        raise Reject(f"{text!r} lies after 2262, where nanoseconds since 1970 pass 64 bits")
     return instant
 
 

@@ -1,7 +1,7 @@
 """A report: rows, what no row is paid for, and a total that is exactly both."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Generic, TypeVar
 
@@ -97,6 +97,12 @@ def close(
         quarantined=quarantined,
         rows_in_all=len(shown),
     )
+
+
+def only_of_holders(report: Report[Subject]) -> Report[Subject]:
+    """*report* without the remainders that belong to no namespace, for a reader whose they can not be."""
+    left = {kind: line for kind, line in report.remainders.items() if kind not in ALWAYS}
+    return replace(report, remainders=left)
 
 
 def by_cost(group: Group) -> tuple[int, int]:

@@ -18,12 +18,14 @@ def same(columns: Iterable[str]) -> str:
 
 
 @contextmanager
-def arriving(connection: duckdb.DuckDBPyConnection, columns: Mapping[str, Array]) -> Iterator[None]:
-    """*columns* as the table ``arriving``, while it is needed."""
-    connection.register("arriving", columns)
+def arriving(
+    connection: duckdb.DuckDBPyConnection, columns: Mapping[str, Array], name: str = "arriving"
+) -> Iterator[None]:
+    """*columns* as the table *name*, while it is needed."""
+    connection.register(name, columns)
     yield
     # Not where the body failed: an aborted transaction takes no more statements, and rolling it back is enough.
-    connection.unregister("arriving")
+    connection.unregister(name)
 
 
 def agent_columns(agents: Sequence[AgentId]) -> dict[str, Array]:

@@ -13,10 +13,14 @@ from gpucost.trouble import EXIT_PERMISSION, EXIT_STORE, Retry, Stop
 
 from gpucost_aggregator.store.rows import StoreIdentity
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 3
 FILE_NAME = "ledger.duckdb"
+BACKUPS = "backups"
+"""The folder beside the file in which a backup is made before it goes where it was asked for."""
 
 _SCHEMA = Path(__file__).with_name("schema.sql")
+_ADDED = {version: Path(__file__).with_name(f"schema_{version}.sql") for version in (2, 3)}
+"""What each version adds to the one before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,8 @@ def open_store(folder: Path, options: StoreOptions) -> tuple[duckdb.DuckDBPyConn
         if state.identity is None:
             _make(connection)
             state = _state(connection, path)
+        elif state.schema_version < SCHEMA_VERSION:
+            _upgrade(connection, state.schema_version)
     except BaseException:
         connection.close()
         raise
@@ -90,6 +96,21 @@ def look_at_store(folder: Path, options: StoreOptions) -> StoreState:
         return _state(connection, path)
     finally:
         connection.close()
+
+
+def open_file(path: Path, options: StoreOptions) -> tuple[duckdb.DuckDBPyConnection, StoreState]:
+    """
+    The store in the one file *path*, as it is, to be written; nothing is made and nothing upgraded.
+
+    Raises:
+        Stop: As in `open_store`.
+    """
+    connection = _connect(path, options, read_only=False)
+    try:
+        return connection, _state(connection, path)
+    except BaseException:
+        connection.close()
+        raise
 
 
 @contextmanager
@@ -152,6 +173,9 @@ def _connect(path: Path, options: StoreOptions, *, read_only: bool) -> duckdb.Du
             "or move it away to begin an empty one",
             EXIT_STORE,
         ) from None
+    # A backup is written by this process, as no other can open the file; nothing else is within its reach.
+    backups = str(path.with_name(BACKUPS).absolute()).replace("'", "''")
+    connection.execute(f"SET allowed_directories = ['{backups}']")
     # In this order, and after the rest: each of the two forbids some of what stands above it.
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
@@ -209,8 +233,18 @@ def _state(connection: duckdb.DuckDBPyConnection, path: Path) -> StoreState:
 def _make(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("BEGIN")
     connection.execute(_SCHEMA.read_text(encoding="utf-8"))
-    connection.execute("INSERT INTO store VALUES (?, 1, ?)", [uuid4().hex, SCHEMA_VERSION])
+    connection.execute("INSERT INTO store VALUES (?, 1, 1)", [uuid4().hex])
     connection.execute("COMMIT")
+    _upgrade(connection, 1)
+
+
+def _upgrade(connection: duckdb.DuckDBPyConnection, version: int) -> None:
+    """From *version* to this program's, each step in a transaction of its own."""
+    for step in range(version + 1, SCHEMA_VERSION + 1):
+        connection.execute("BEGIN")
+        connection.execute(_ADDED[step].read_text(encoding="utf-8"))
+        connection.execute("UPDATE store SET schema_version = ?", [step])
+        connection.execute("COMMIT")
 
 
 def _no_store(path: Path) -> Stop:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import duckdb
 from gpucost.identity import NodeId
 
+from gpucost_aggregator.store.closed_rows import ClosedBooks
 from gpucost_aggregator.store.duckdb_arriving import agent_columns, arriving, same
 from gpucost_aggregator.store.rows import AcceptedBatch, AgentId, NodeProgress
 from gpucost_aggregator.store.slice_columns import numbers, texts
@@ -30,6 +31,27 @@ def write_sequence_numbers(connection: duckdb.DuckDBPyConnection, batches: Seque
         )
         connection.execute(
             f"INSERT INTO agents BY NAME FROM arriving a WHERE NOT EXISTS (FROM agents s WHERE {same_agent})"
+        )
+
+
+def write_closed(connection: duckdb.DuckDBPyConnection, closed: Sequence[ClosedBooks]) -> None:
+    """How far the aggregator closed books, and which are of nodes that are gone; a boot never heard has none."""
+    for books in closed:
+        connection.execute(
+            """
+            UPDATE progress SET
+                closed_through_ns = greatest(closed_through_ns, ?),
+                gone_at_ns = CASE WHEN ? THEN ? ELSE gone_at_ns END
+            WHERE cluster = ? AND node = ? AND boot_id = ?
+            """,
+            [
+                books.closed_through_ns,
+                books.is_gone,
+                books.closed_at_ns,
+                books.node.cluster,
+                books.node.node,
+                books.boot_id,
+            ],
         )
 
 
@@ -61,7 +83,8 @@ def write_progress(connection: duckdb.DuckDBPyConnection, batches: Sequence[Acce
             f"""
             UPDATE progress s SET
                 closed_through_ns = greatest(s.closed_through_ns, a.closed_through_ns),
-                last_heard_ns = greatest(s.last_heard_ns, a.last_heard_ns)
+                last_heard_ns = greatest(s.last_heard_ns, a.last_heard_ns),
+                gone_at_ns = NULL
             FROM arriving a WHERE {same_boot}
             """
         )

@@ -5,15 +5,18 @@ Everything here runs inside one transaction, which the caller begins and ends.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import duckdb
-from gpucost.cost_slice import CostSlice, SliceKey
+from gpucost.cost_slice import SliceKey
 
+from gpucost_aggregator.store.closed_rows import AdjustmentReason, ClosedBooks
 from gpucost_aggregator.store.duckdb_arriving import agent_columns, arriving, same
 from gpucost_aggregator.store.duckdb_facts import LabelSets, write_facts
-from gpucost_aggregator.store.duckdb_progress import write_progress, write_sequence_numbers
-from gpucost_aggregator.store.rows import AcceptedBatch, CommitReport
+from gpucost_aggregator.store.duckdb_lost_time import Arrival, find_lost_time, keep_lost_time, late_places
+from gpucost_aggregator.store.duckdb_progress import write_closed, write_progress, write_sequence_numbers
+from gpucost_aggregator.store.duckdb_shared_gpus import write_shared_gpus
+from gpucost_aggregator.store.rows import AcceptedBatch, AgentId, CommitReport
 from gpucost_aggregator.store.slice_columns import (
     CONTENT_COLUMNS,
     KEY_COLUMNS,
@@ -28,20 +31,11 @@ _COST = "cost_used_nanodollars{wide} + cost_idle_nanodollars + cost_unmeasured_n
 _ORIGIN = ("epoch", "sequence_number", "received_at_ns")
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """A slice and the batch that brought it."""
-
-    row: CostSlice
-    batch: AcceptedBatch
-    reason: str = ""
-
-
 def write_batches(
     connection: duckdb.DuckDBPyConnection, batches: Sequence[AcceptedBatch], label_sets: LabelSets
 ) -> CommitReport:
     """All that *batches* bring, in the transaction that is open on *connection*."""
-    report = _write_slices(connection, batches)
+    report = _write_slices(connection, [Arrival(row, batch) for batch in batches for row in batch.slices])
     _write_quarantine(connection, batches)
     _write_malformed(connection, batches)
     write_facts(connection, batches, label_sets)
@@ -50,43 +44,95 @@ def write_batches(
     return report
 
 
-def _write_slices(connection: duckdb.DuckDBPyConnection, batches: Sequence[AcceptedBatch]) -> CommitReport:
-    arrivals = [Arrival(row, batch) for batch in batches for row in batch.slices]
+def write_replayed(
+    connection: duckdb.DuckDBPyConnection, batches: Sequence[AcceptedBatch], label_sets: LabelSets
+) -> CommitReport:
+    """What *batches* from the quarantine bring; their numbers and progress were kept when they came."""
+    report = _write_slices(connection, [Arrival(row, batch) for batch in batches for row in batch.slices])
+    _write_quarantine(connection, batches)
+    write_facts(connection, batches, label_sets)
+    return report
+
+
+def write_closed_books(connection: duckdb.DuckDBPyConnection, closed: Sequence[ClosedBooks]) -> CommitReport:
+    """Books that the aggregator closes itself; they have no sequence numbers."""
+    report = _write_slices(
+        connection, [Arrival(row, _as_batch(books)) for books in closed for row in books.slices]
+    )
+    write_closed(connection, closed)
+    return report
+
+
+def _as_batch(books: ClosedBooks) -> AcceptedBatch:
+    return AcceptedBatch(
+        agent=AgentId(books.node, ""),
+        boot_id=books.boot_id,
+        sequence_number=0,
+        sha256=b"",
+        window_ns=books.window_ns,
+        closed_through_ns=books.closed_through_ns,
+        received_at_ns=books.closed_at_ns,
+        slices=(),
+    )
+
+
+def _write_slices(connection: duckdb.DuckDBPyConnection, arrivals: Sequence[Arrival]) -> CommitReport:
     firsts: dict[SliceKey, Arrival] = {}
     differing: list[Arrival] = []
     for arrival in arrivals:
         first = firsts.setdefault(arrival.row.key, arrival)
         if first is not arrival and first.row != arrival.row:
             differing.append(arrival)
-    known = _insert_unknown(connection, list(firsts.values())) if firsts else {}
+    known, report = (
+        _insert_unknown(connection, list(firsts.values())) if firsts else ({}, CommitReport(0, 0, 0))
+    )
     differing += [arrival for place, arrival in enumerate(firsts.values()) if known.get(place)]
     conflicts = _insert_new(connection, "conflicts", differing)
-    written = len(firsts) - len(known)
-    return CommitReport(written, len(arrivals) - written - conflicts, conflicts)
+    return replace(report, duplicates=len(arrivals) - report.written - conflicts, conflicts=conflicts)
 
 
-def _insert_unknown(connection: duckdb.DuckDBPyConnection, arrivals: Sequence[Arrival]) -> dict[int, bool]:
-    """Insert those of *arrivals* whose keys are new; places of the others, with whether their content differs."""
-    columns = slice_arrays([arrival.row for arrival in arrivals]) | {"place": places(len(arrivals))}
+def _insert_unknown(
+    connection: duckdb.DuckDBPyConnection, arrivals: Sequence[Arrival]
+) -> tuple[dict[int, bool], CommitReport]:
+    """
+    Insert those of *arrivals* whose keys are new; places of the others, with whether their content differs.
+
+    Where time was closed as lost before, its true slices are adjustments, and the lost time is taken away by others.
+    """
+    starts = numbers([arrival.row.key.window_start_ns for arrival in arrivals])
+    columns = slice_arrays([arrival.row for arrival in arrivals]) | {
+        "place": places(len(arrivals)),
+        "aligned_ns": starts - starts % numbers([arrival.batch.window_ns for arrival in arrivals]),
+    }
     names = ", ".join(SLICE_COLUMNS)
     with arriving(connection, columns):
         # The windows as a list of values: a min..max range is thirty times slower as soon as one row is old.
-        known = connection.execute(
-            f"""
-            SELECT a.place, NOT ({same(CONTENT_COLUMNS)})
-            FROM arriving a JOIN (
-                FROM slices WHERE window_start_ns IN (SELECT DISTINCT window_start_ns FROM arriving)
-            ) s ON {same(KEY_COLUMNS)}
-            """
-        ).fetchall()
+        known = dict(
+            connection.execute(
+                f"""
+                SELECT a.place, NOT ({same(CONTENT_COLUMNS)})
+                FROM arriving a JOIN (
+                    SELECT {names} FROM slices
+                    WHERE window_start_ns IN (SELECT DISTINCT window_start_ns FROM arriving)
+                    UNION ALL SELECT {names} FROM adjustments
+                    WHERE adjustment_reason = '{AdjustmentReason.LATE}'
+                ) s ON {same(KEY_COLUMNS)}
+                """
+            ).fetchall()
+        )
+        lost = find_lost_time(connection, arrivals)
+        late = [place for place in late_places(connection, arrivals, lost) if place not in known]
         connection.execute(
             f"""
             INSERT INTO slices ({names}, cost_nanodollars) SELECT {names}, {_COST.format(wide="")}
             FROM arriving WHERE place NOT IN (SELECT unnest(?::BIGINT[]))
             """,
-            [[place for place, _ in known]],
+            [[*known, *late]],
         )
-    return dict(known)
+        shared = write_shared_gpus(connection, [*known])
+    new = [arrival for place, arrival in enumerate(arrivals) if place not in known]
+    keep_lost_time(connection, new, [arrivals[place] for place in late], lost)
+    return known, CommitReport(len(new), 0, 0, len(late), shared)
 
 
 def _insert_new(connection: duckdb.DuckDBPyConnection, table: str, arrivals: Sequence[Arrival]) -> int:

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+import re
 
 from gpucost.cost_slice import SliceKey
 from gpucost.identity import HolderKind
@@ -38,6 +39,7 @@ Place = tuple[int | str | bool, ...]
 
 _KINDS = {kind: place for place, kind in enumerate(HolderKind)}
 _VERSION = "1"
+_ADJUSTMENT = "a1-"
 _INT64 = 1 << 63
 
 
@@ -62,6 +64,24 @@ def place_of(key: SliceKey) -> Place:
 def cursor_after(key: SliceKey) -> str:
     """The cursor of the page that begins after *key*."""
     return base64.urlsafe_b64encode(json.dumps([_VERSION, *place_of(key)]).encode()).decode()
+
+
+def cursor_after_number(number: int) -> str:
+    """The cursor of the page of adjustments that begins after *number*."""
+    return f"{_ADJUSTMENT}{number}"
+
+
+def number_from_cursor(cursor: str) -> int:
+    """
+    The number after which the page of *cursor* begins.
+
+    Raises:
+        Reject: It is none that this store gave out.
+    """
+    number = cursor.removeprefix(_ADJUSTMENT)
+    if number == cursor or not re.fullmatch(r"[0-9]{1,18}", number):
+        raise Reject("this cursor is none of this store's: begin without one")
+    return int(number)
 
 
 def place_from_cursor(cursor: str) -> Place:

@@ -8,6 +8,8 @@ from gpucost.cost_slice import CostSlice
 from gpucost.facts import GpuFacts, WorkloadFacts
 from gpucost.identity import NodeId
 
+from gpucost_aggregator.store.closed_rows import ClosedGap, SequenceGap, SharedGpu
+
 
 @dataclass(frozen=True, slots=True)
 class AgentId:
@@ -38,7 +40,7 @@ class AcceptedBatch:
     """
     One batch on its way into the store, with its good slices apart from the refused ones.
 
-    A *malformed* one has no slices; its sequence number counts all the same.
+    A *malformed* one has the slices that could be read, mostly none; its sequence number counts all the same.
     """
 
     agent: AgentId
@@ -54,15 +56,27 @@ class AcceptedBatch:
     gpus: tuple[GpuFacts, ...] = ()
     price_book_version: str = ""
     malformed: Malformed | None = None
+    gap: SequenceGap | None = None
+    """What did not come before it; None where it follows the batch before."""
+    message: bytes = field(default=b"", repr=False)
+    """As it came, for the case that the store can not keep what was read of it; empty where nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)
 class CommitReport:
-    """What a commit did: rows written, rows that were there already, rows of a known key with other content."""
+    """
+    What a commit did: rows written, rows that were there already, rows of a known key with other content.
+
+    *late* of those written are of time that was closed as lost; *shared* are GPUs that two nodes claim, as far as
+    this commit showed it; *gaps* is lost time that was closed with it.
+    """
 
     written: int
     duplicates: int
     conflicts: int
+    late: int = 0
+    shared: tuple[SharedGpu, ...] = ()
+    gaps: tuple[ClosedGap, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,13 +183,18 @@ class Total:
 
 @dataclass(frozen=True, slots=True)
 class NodeProgress:
-    """How far a node's books are closed, and when its agent was last heard."""
+    """
+    How far a node's books are closed, and when its agent was last heard.
+
+    *gone_at_ns* is when the aggregator closed them, as nobody else will; None while they are open.
+    """
 
     node: NodeId
     boot_id: str
     window_ns: int
     closed_through_ns: int
     last_heard_ns: int
+    gone_at_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,9 +207,14 @@ class SlicePage:
 
 @dataclass(frozen=True, slots=True)
 class QuarantineTotals:
-    """What waits in the quarantine within a scope."""
+    """
+    What waits in the quarantine within a scope.
+
+    *batches* can not be read, so nobody knows what they hold; they came in the scope's time or later.
+    """
 
     slices: int = 0
     charged_ns: int = 0
     cost_nanodollars: int = 0
     reasons: Mapping[str, int] = field(default_factory=dict)
+    batches: int = 0

@@ -48,8 +48,10 @@ def spend_sentence(shares: Shares, scale: Scale, when: str) -> str:
 
 def quarantine_words(held: QuarantineTotals) -> tuple[str, ...]:
     """What is set aside and stands in no number of the page."""
+    batches = fmt.count(held.batches, "batch", "batches") if held.batches else ""
     if not held.slices:
-        return ()
+        return (f"Quarantined beside this: {batches} that can not be read.",) if batches else ()
     hours = fmt.gpu_hours(held.charged_ns, fmt.hours_decimals(held.charged_ns))
     cost = fmt.money_sentence(held.cost_nanodollars)
-    return (f"Quarantined beside this: {fmt.count(held.slices, 'slice')}, {hours} GPU-hours, {cost}.",)
+    more = f"; and {batches} that can not be read" if batches else ""
+    return (f"Quarantined beside this: {fmt.count(held.slices, 'slice')}, {hours} GPU-hours, {cost}{more}.",)

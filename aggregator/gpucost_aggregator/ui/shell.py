@@ -146,6 +146,14 @@ def _banners(around: Surroundings, lag_ns: int) -> tuple[Banner, ...]:
         at = fmt.instant(known.complete_through_ns, around.zone)
         text = f"The last complete window ended {at}, {fmt.duration(lag_ns)} ago. Numbers below end there."
         banners.append(Banner("warn", "Late", text))
+    if around.doubled:
+        named = [f"{node.node} ({node.cluster})" for node in around.doubled[:3]]
+        if len(around.doubled) > len(named):
+            named.append(f"{len(around.doubled) - len(named)} more")
+        text = (
+            f"{fmt.names(named)}: agents take the stream from each other. Give each its own name, or end one."
+        )
+        banners.append(Banner("bad", "Two agents call themselves by one name", text))
     if known.silent:
         named = [f"{node.node} ({node.cluster})" for node in known.silent[:3]]
         if len(known.silent) > len(named):

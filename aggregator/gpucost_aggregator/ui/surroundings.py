@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import tzinfo
 from urllib.parse import urlencode
 
+from gpucost.identity import NodeId
+
 from gpucost_aggregator.reports.completeness import Completeness
 from gpucost_aggregator.reports.names import Names
 from gpucost_aggregator.reports.period import Period, Record
@@ -23,7 +25,7 @@ class Surroundings:
     """
     *names* has all clusters that there are; *known* and *period* are of those asked for.
 
-    *record* is looked up where the period has nothing to show.
+    *record* is looked up where the period has nothing to show. *doubled* are nodes with two agents now.
     """
 
     path: str
@@ -38,6 +40,7 @@ class Surroundings:
     picked_clusters: tuple[str, ...] = ()
     picked_namespaces: tuple[str, ...] = ()
     counts: Mapping[str, str] = field(default_factory=dict)
+    doubled: tuple[NodeId, ...] = ()
 
     def link(self, path: str, **changes: str) -> str:
         """*path* with the state of this page, but for *changes*; an empty text takes a parameter out."""

@@ -138,7 +138,7 @@ def test_what_earlier_agents_did_not_write_is_nothing() -> None:
         ({"boot_id": 7}, "7 is no text"),
         ({"closed_through_ns": -1}, "-1 is no whole number of 0 or more"),
         ({"replicas": [[{"gpu_uuid": "GPU-1"}, 0]]}, "0 is no whole number of 1 or more"),
-        ({"shares": [[{"gpu_uuid": "GPU-1"}, [[{"kind": "host"}, "-1/2"]]]]}, "-1/2 is no share"),
+        ({"shares": [[{"gpu_uuid": "GPU-1"}, [[{"kind": "host"}, "-1/2"]]]]}, "'-1/2' is no share"),
     ],
 )
 def test_what_is_wrong_with_it_is_said(wrong: dict[str, object], words: str) -> None:

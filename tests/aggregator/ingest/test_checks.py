@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from contracts import sliced_fleet
 from contracts.ledger_rows import GPU, MINUTE_NS, NODE, POD, START_NS, a_free_slice, a_slice
-from gpucost_aggregator.ingest.checks import FUTURE_NS, check_slices
+from gpucost_aggregator.ingest.bounds import FUTURE_NS
+from gpucost_aggregator.ingest.checks import check_slices
 
 NOW_NS = START_NS + MINUTE_NS
 

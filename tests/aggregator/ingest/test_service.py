@@ -147,8 +147,13 @@ def test_a_gap_is_counted_and_the_stream_goes_on(play: Callable[..., None]) -> N
             await peer.say(batch=a_message(4, a_slice(4)))
             await peer.say(batch=a_message(5, a_slice(5)))
             await peer.acknowledged(5)
-        assert served.counts.sequence_gaps == 1
-        assert len(served.store.rows) == 3
+        assert (served.counts.sequence_gaps, served.counts.slices_lost) == (1, 2)
+        lost = [row for row in served.store.rows.values() if "synthetic" in row.flags]
+        assert sorted(row.key.window_start_ns for row in lost) == [
+            START_NS + 2 * MINUTE_NS,
+            START_NS + 3 * MINUTE_NS,
+        ]
+        assert len(served.store.rows) == 5
 
     play(scene)
 

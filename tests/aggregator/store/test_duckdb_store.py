@@ -14,7 +14,10 @@ from gpucost.cost_slice import Cost
 from gpucost.facts import WorkloadFacts
 from gpucost.trouble import EXIT_PERMISSION, EXIT_STORE, Retry, Stop
 
+from contracts.cluster_contract import ClusterContract
 from contracts.ledger_rows import AGENT, EVERYTHING, MINUTE_NS, a_batch, a_slice
+from contracts.lost_time_contract import LostTimeContract
+from contracts.quarantine_contract import QuarantineContract
 from contracts.store_contract import StoreContract
 from gpucost_aggregator.store.duckdb_opening import FILE_NAME, StoreOptions, look_at_store
 from gpucost_aggregator.store.duckdb_store import DuckDBStore
@@ -29,7 +32,7 @@ def store(tmp_path: Path) -> Iterator[DuckDBStore]:
     store.close()
 
 
-class TestDuckDBStore(StoreContract):
+class TestDuckDBStore(StoreContract, LostTimeContract, ClusterContract, QuarantineContract):
     pass
 
 

@@ -74,7 +74,7 @@ def parse_driver_checkpoint(text: str) -> tuple[PreparedClaim, ...]:
     """
     The claims that NVIDIA's driver has prepared, from its checkpoint.json, in any version that is known.
 
-    Raises ValueError, KeyError, TypeError or AttributeError if it is no such file.
+    Raises ValueError, KeyError, TypeError, AttributeError or RecursionError if it is no such file.
     """
     data = json.loads(text)
     versions = [data[key] for key in ("v2", "v1") if isinstance(data.get(key), Mapping)] or [data]
@@ -101,7 +101,7 @@ def parse_manager_state(text: str) -> tuple[ManagedClaim, ...]:
     """
     The claims of the kubelet's dra_manager_state: today a text of JSON inside of JSON, before that one level.
 
-    Raises ValueError, KeyError, TypeError or AttributeError if it is no such file.
+    Raises ValueError, KeyError, TypeError, AttributeError or RecursionError if it is no such file.
     """
     data = json.loads(text)
     if isinstance(data.get("Data"), str):
@@ -128,7 +128,8 @@ def parse_cdi(text: str) -> tuple[CdiDevice, ...]:
     The devices of a CDI file of YAML or JSON, cut to what tells a GPU.
 
     Line by line and not by a YAML parser: these are the driver's own files, of which two fields are needed, and a
-    parser that makes objects of all the mounts in them takes a hundred times as long.
+    parser that makes objects of all the mounts in them takes a hundred times as long. What is no such file raises
+    ValueError, TypeError, AttributeError or RecursionError, or has no devices.
     """
     if text.lstrip().startswith("{"):
         return tuple(_cdi_from_json(json.loads(text)))
@@ -136,7 +137,11 @@ def parse_cdi(text: str) -> tuple[CdiDevice, ...]:
 
 
 def parse_mig_minors(text: str) -> dict[int, tuple[int, int, int]]:
-    """What /proc/driver/nvidia-caps/mig-minors says of compute instances; its other lines are left out."""
+    """
+    What /proc/driver/nvidia-caps/mig-minors says of compute instances; its other lines are left out.
+
+    Raises ValueError where a number in it has thousands of digits.
+    """
     found = re.finditer(r"^gpu(\d+)/gi(\d+)/ci(\d+)/access (\d+)$", text, re.MULTILINE)
     return {int(line[4]): (int(line[1]), int(line[2]), int(line[3])) for line in found}
 

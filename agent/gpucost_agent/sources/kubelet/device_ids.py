@@ -121,6 +121,9 @@ _SHAPES = (
     (Shape.AMD, re.compile(r"amdgpu_xcp_\d+")),
     (Shape.INTEL, re.compile(r"card\d+-\d+")),
 )
+_LONGEST_ID = 256
+"""No plugin's is half as long; int() refuses a number of thousands of digits."""
+
 _INDEX = re.compile(r"(?P<index>\d+)(?P<part>:\d+)?(?:-(?P<slot>\d+))?")
 _CLAIM_GPU = re.compile(r"gpu-(?P<minor>\d+)")
 _CLAIM_MIG = re.compile(
@@ -135,6 +138,8 @@ def parse(resource: str, raw: str, extra_resources: Collection[str] = ()) -> Par
 
     *extra_resources* are names of further resources that an administrator calls GPUs.
     """
+    if len(raw) > _LONGEST_ID:
+        return UNMAPPED
     for shape, pattern in _SHAPES:
         if found := pattern.fullmatch(raw):
             return _parsed(shape, found.groupdict())
@@ -149,6 +154,8 @@ def parse(resource: str, raw: str, extra_resources: Collection[str] = ()) -> Par
 
 def parse_claim_device(name: str) -> ParsedId:
     """What a device name of NVIDIA's DRA driver says."""
+    if len(name) > _LONGEST_ID:
+        return UNMAPPED
     if found := _CLAIM_GPU.fullmatch(name):
         return ParsedId(Shape.MINOR, minor=int(found["minor"]))
     if found := _CLAIM_MIG.fullmatch(name):

@@ -55,7 +55,7 @@ def parse_checkpoint(text: str) -> tuple[GivenIds, ...]:
     The entries of a checkpoint, one for each container.
 
     Its checksum is the kubelet's own affair. Entries that are not understood are left out, as the rest is still true.
-    Raises ValueError, KeyError, TypeError or AttributeError if it is no checkpoint at all.
+    Raises ValueError, KeyError, TypeError, AttributeError or RecursionError if it is no checkpoint at all.
     """
     given: dict[tuple[str, str], dict[str, dict[str, None]]] = {}
     for entry in json.loads(text)["Data"].get("PodDeviceEntries") or ():

@@ -13,6 +13,8 @@ Parsed = TypeVar("Parsed")
 _PODS = 0x0A
 """The tag of `repeated PodResources pod_resources = 1`."""
 
+_LONGEST_VARINT_BITS = 63
+
 
 class ListedPods(Generic[Parsed]):
     """Remembers what the pods of the last list were parsed to; *parse* takes the message of one pod."""
@@ -60,4 +62,6 @@ def _length(answer: bytes, at: int) -> tuple[int, int]:
         if byte < 0x80:
             return at, value
         shift += 7
+        if shift > _LONGEST_VARINT_BITS:
+            raise ValueError("a length that protobuf does not write")
     raise ValueError("the answer is cut off")

@@ -105,6 +105,8 @@ def parse_pod(pod: Json, kept: Collection[str]) -> Pod:
     owner_kind, owner_name = _owner(metadata, labels)
     spec, status = pod.get("spec") or {}, pod.get("status") or {}
     annotations = metadata.get("annotations") or {}
+    for value in (*labels.values(), *annotations.values()):
+        _text(value)
     reserves, reserves_uuid = reservation_of(pod)
     return Pod(
         namespace=_text(metadata["namespace"]),
@@ -128,7 +130,9 @@ def parse_pod(pod: Json, kept: Collection[str]) -> Pod:
 def parse_node(node: Json) -> Node:
     """A node object. Raises KeyError, TypeError, ValueError or AttributeError if it is none."""
     metadata = node["metadata"]
-    return Node(_text(metadata["name"]), dict(metadata.get("labels") or {}), dict(metadata.get("annotations") or {}))
+    return Node(
+        _text(metadata["name"]), dict(metadata.get("labels") or {}), dict(metadata.get("annotations") or {})
+    )
 
 
 def parse_time_ns(text: str | None) -> int | None:
@@ -146,6 +150,8 @@ def parse_time_ns(text: str | None) -> int | None:
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r:.80} is no text")
+    # JSON can spell half a character, which no message and no file takes: ValueError.
+    value.encode()
     return value
 
 

@@ -1,0 +1,114 @@
+"""The one place that says who a reader is: by token, by what a trusted proxy says, or anybody where nobody is asked."""
+
+import base64
+import binascii
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+
+from gpucost_aggregator.access.reader import EVERYTHING, Reader
+from gpucost_aggregator.access.readers_file import ANY_IDENTITY, Entry
+from gpucost_aggregator.access.refusal import Refused, Why
+from gpucost_aggregator.access.tokens import LONGEST_TOKEN, matches
+
+Network = IPv4Network | IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """Addresses whose word on who reads is taken, and the header in which they say it."""
+
+    addresses: tuple[Network, ...] = ()
+    header: str = "X-Forwarded-User"
+
+    def is_trusted(self, address: str | None) -> bool:
+        """Whether a connection from *address* is one of such a proxy."""
+        try:
+            found: IPv4Address | IPv6Address = ip_address(address or "")
+        except ValueError:
+            return False
+        if isinstance(found, IPv6Address) and found.ipv4_mapped is not None:
+            found = found.ipv4_mapped
+        return any(found in network for network in self.addresses)
+
+
+def _nobody() -> tuple[Entry, ...] | None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderAccess:
+    """
+    Who reads. *entries* says who is known now; None where there is no file of readers.
+
+    Without a file and without a proxy nobody is asked. With a proxy alone, whom it names may see everything.
+    """
+
+    entries: Callable[[], tuple[Entry, ...] | None] = field(default=_nobody)
+    proxy: Proxy = field(default_factory=Proxy)
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether a reader has to say who it is."""
+        return bool(self.proxy.addresses) or self.entries() is not None
+
+    def identify(self, headers: Mapping[str, str], address: str | None) -> Reader:
+        """
+        Who reads, by the *headers* of a request (names in any case) and the *address* of its connection.
+
+        Raises:
+            Refused: Nobody who is known here.
+        """
+        entries = self.entries()
+        if entries is None and not self.proxy.addresses:
+            return EVERYTHING
+        token = bearer_of(headers.get("Authorization", ""))
+        if token:
+            return self._by_token(token, entries or ())
+        if self.proxy.is_trusted(address):
+            return self._by_identity(headers.get(self.proxy.header, "").strip(), entries)
+        raise _unknown("no token")
+
+    def _by_token(self, token: str, entries: tuple[Entry, ...]) -> Reader:
+        found: Reader | None = None
+        if len(token) <= LONGEST_TOKEN:
+            for entry in entries:
+                # All of them, so that the time tells nothing.
+                if entry.sha256 and matches(token, entry.sha256):
+                    found = found or entry.reader
+        if found is None:
+            raise _unknown("a token that is not known")
+        return found
+
+    def _by_identity(self, identity: str, entries: tuple[Entry, ...] | None) -> Reader:
+        if not identity:
+            raise _unknown("the proxy named nobody")
+        if entries is None:
+            return Reader(identity[:200])
+        for wanted in (identity, ANY_IDENTITY):
+            for entry in entries:
+                if entry.identity == wanted:
+                    return entry.reader
+        raise _unknown(f"{identity[:200]} is no reader")
+
+
+def bearer_of(authorization: str) -> str:
+    """The token in an Authorization header: Bearer's, or the password of Basic, which is what browsers send."""
+    scheme, _, rest = authorization.strip().partition(" ")
+    if scheme.lower() == "bearer":
+        return rest.strip()
+    if scheme.lower() != "basic":
+        return ""
+    try:
+        _, _, password = base64.b64decode(rest.strip(), validate=True).decode().partition(":")
+    except (binascii.Error, ValueError):
+        return ""
+    return password
+
+
+def _unknown(detail: str) -> Refused:
+    return Refused(
+        Why.UNKNOWN,
+        "say who you are: a reader's token as `Authorization: Bearer TOKEN`, or as the password of the browser's form",
+        detail,
+    )

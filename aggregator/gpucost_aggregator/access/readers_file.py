@@ -1,0 +1,55 @@
+"""The file of --readers-file: tokens and identities of readers, and what each of them may see. Pure."""
+
+import re
+from dataclasses import dataclass
+
+from gpucost.yaml_marks import Block
+
+from gpucost_aggregator.access.reader import Reader
+from gpucost_aggregator.access.tokens import fingerprint
+from gpucost_aggregator.access.yaml_words import blocks_at, needed_at, text_at, texts_at
+
+SHORTEST_TOKEN = 20
+"""Characters; nobody counts how often somebody guesses."""
+
+ANY_IDENTITY = "*"
+_HASH = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One reader, by the SHA-256 of a token, or by the identity that a proxy passes on."""
+
+    reader: Reader
+    sha256: str = ""
+    identity: str = ""
+
+
+def parse_readers(file: Block) -> tuple[Entry, ...]:
+    """
+    The readers in *file*.
+
+    Raises:
+        Reject: Something is unknown, missing, or no value; the text names the place and holds no token.
+    """
+    file.refuse_unknown(("readers",), "the file of readers")
+    return tuple(_entry(block) for block in blocks_at(file, "readers"))
+
+
+def _entry(block: Block) -> Entry:
+    block.refuse_unknown(("name", "token", "token_sha256", "identity", "clusters", "namespaces"), "a reader")
+    name = needed_at(block, "name", "how logs call this reader")
+    token, sha256, identity = (text_at(block, key) for key in ("token", "token_sha256", "identity"))
+    if sum(map(bool, (token, sha256, identity))) != 1:
+        raise block.mark.reject(f"reader {name} needs one of `token`, `token_sha256` and `identity`")
+    if token and len(token) < SHORTEST_TOKEN:
+        raise block.mark.reject(
+            f"the token of {name} is too short: take {SHORTEST_TOKEN} characters or more, such as those of "
+            "`openssl rand -base64 32`"
+        )
+    if sha256 and not _HASH.fullmatch(sha256):
+        raise block.mark.reject(
+            f"token_sha256 of {name} is no SHA-256: write 64 hexadecimal digits in lower case"
+        )
+    reader = Reader(name, texts_at(block, "clusters"), texts_at(block, "namespaces"))
+    return Entry(reader, fingerprint(token) if token else sha256, identity)

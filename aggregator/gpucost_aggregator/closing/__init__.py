@@ -1,0 +1,5 @@
+"""
+Books that nobody else closes: gaps in an agent's numbers, and nodes that are gone.
+
+May know store and gpucost; knows neither streams nor faces.
+"""

@@ -1,0 +1,1 @@
+"""Random and hostile inputs for everything that parses what others send."""

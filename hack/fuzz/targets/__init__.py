@@ -1,0 +1,1 @@
+"""One file for each kind of sender; every_target.py has the list."""
