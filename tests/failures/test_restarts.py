@@ -1,16 +1,14 @@
 """The agent is killed, or asked to end, in the middle of a window, and comes back."""
 
-from contracts.failing_run import RESOLUTION_S, near
-
-LATE_S = 10 + 5
-"""What is not closed is gone with an agent that is killed: windows close ten seconds late, and are five long."""
+from contracts.failing_run import near
 
 
 def test_who_held_a_gpu_before_and_after_carries_it(run):
     paid = run.paid("crash", 0)
     assert paid.keys() == {"kept", "unobserved:node_starting"}
-    least_s = run.happened["crash is back"] - 33 + run.happened["crash is back again"] - 60
-    assert least_s - RESOLUTION_S < paid["kept"].unmeasured < least_s + LATE_S + RESOLUTION_S
+    away_s = run.happened["crash is back"] - 33 + run.happened["crash is back again"] - 60
+    # What the agent that was killed had read lies in its journal.
+    assert paid["kept"].unmeasured == near(away_s)
     carried = [row for row in run.books["crash"].rows(run.uuid("crash", 0)) if "carried" in row.flags]
     assert {row.key.holder.pod for row in carried} == {"kept"}
     assert all(row.time.idle_ns < row.time.charged_ns for row in carried)
@@ -19,8 +17,7 @@ def test_who_held_a_gpu_before_and_after_carries_it(run):
 def test_where_the_holders_changed_meanwhile_nobody_is_billed(run):
     paid = run.paid("crash", 1)
     assert paid.keys() == {"ended", "later", "unobserved:agent_gap", "unobserved:node_starting"}
-    least_s = run.happened["crash is back"] - 33
-    assert least_s - RESOLUTION_S < paid["unobserved:agent_gap"].charged < least_s + LATE_S + RESOLUTION_S
+    assert paid["unobserved:agent_gap"].charged == near(run.happened["crash is back"] - 33)
     assert paid["later"].charged == near(run.happened["end"] - run.happened["crash is back"])
 
 
