@@ -58,6 +58,7 @@ EXAMPLES = {
     "/api/v1/reports/shadow": "?window=7d",
     "/api/v1/slices": "?window=1h&format=csv&limit=10000",
     "/api/v1/adjustments": "?window=7d&format=csv",
+    "/api/v1/live": "?cluster=east&namespace=research",
     "/idle": "?window=7d&theme=dark",
 }
 """What a route's example asks for; the others ask for nothing."""
@@ -76,6 +77,7 @@ _UNITS = (
     (r"_seconds$", "seconds"),
     (r"^price_date", "YYYY-MM-DD"),
     (r"^efficiency$", "0 to 1"),
+    (r"_ratio$", "0 to 1"),
 )
 
 

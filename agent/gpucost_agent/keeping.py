@@ -3,13 +3,17 @@
 from collections.abc import Mapping
 
 from gpucost.prices import GpuContext, override_trouble
-from gpucost.wire import BatchContent, WindowSlices, batch_to_bytes
+from gpucost.wire import MAX_MESSAGE_BYTES, BatchContent, WindowSlices, batch_to_bytes
 
+from gpucost_agent.abridging import abridging
 from gpucost_agent.ledger.books import ClosedWindow
 from gpucost_agent.loops.room import Room
 from gpucost_agent.news import News
 from gpucost_agent.quoting import Quoting
 from gpucost_agent.spool import Spool
+
+LARGEST_BATCH = MAX_MESSAGE_BYTES - (64 << 10)
+"""What fits into a message of the stream: a hundred times a very busy node's window."""
 
 
 class Keeping:
@@ -37,7 +41,16 @@ class Keeping:
                 interval.end_ns,
                 self.quoting.prices.book.version,
             )
-            return batch_to_bytes(content)
+            whole = batch_to_bytes(content)
+            if len(whole) <= LARGEST_BATCH:
+                return whole
+            room.log.error(
+                "window_too_large",
+                size=len(whole),
+                slices=len(closed.slices),
+                what="no stream takes it: what its GPUs cost is kept, and who held them is not",
+            )
+            return abridging(room.books.node)(whole)
 
         self._spool.append(encode, closed.checkpoint.to_json(), room.clock.now().wall_ns)
         self._complain_of_annotation(contexts)

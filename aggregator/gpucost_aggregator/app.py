@@ -43,6 +43,7 @@ from gpucost_aggregator.ingest.limits import StreamLimits
 from gpucost_aggregator.ingest.quarantine import Quarantine, QuarantineParts
 from gpucost_aggregator.ingest.service import CostStreamService, IngestParts
 from gpucost_aggregator.ingest.writer import Writer, WriterParts
+from gpucost_aggregator.live.board import Board
 from gpucost_aggregator.metrics import Metrics
 from gpucost_aggregator.ports import try_port, why_not_bound
 from gpucost_aggregator.settings import GRPC_LISTEN, HTTP_LISTEN, Settings
@@ -121,8 +122,9 @@ async def serving(settings: Settings) -> AsyncIterator[Serving]:
         readers = stack.enter_context(ThreadPoolExecutor(_READERS, "reader"))
         thread = stack.enter_context(ThreadPoolExecutor(1, "writer"))
         writer = Writer(WriterParts(store, thread, clock, counts, log))
+        board = Board(counts.live)
         service = CostStreamService(
-            IngestParts(store, readers, writer, clock, counts, log, access=access, book=book)
+            IngestParts(store, readers, writer, clock, counts, log, access=access, book=book, board=board)
         )
         is_serving = asyncio.Event()
         web_app = make_app(
@@ -130,12 +132,13 @@ async def serving(settings: Settings) -> AsyncIterator[Serving]:
                 store=store,
                 clock=clock,
                 readers=readers,
-                metrics_text=Metrics(counts, writer, __version__).text,
+                metrics_text=Metrics(counts, writer, __version__, lambda: len(board.fresh(clock.now()))).text,
                 ready=_readiness(is_serving),
                 version=__version__,
                 access=readers_access,
                 on_refused=tell_refused_readers(counts, clock, log),
                 duplicate_agents=service.duplicate_agents,
+                board=board,
             )
         )
         http = await stack.enter_async_context(_http(web_app, settings.http_listen))

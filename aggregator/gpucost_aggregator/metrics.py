@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 from gpucost_aggregator.access.refusal import WHYS
 from gpucost_aggregator.ingest.counts import Counts
 from gpucost_aggregator.ingest.writer import Writer
+from gpucost_aggregator.live.board import Why
 
 
 class _Told(NamedTuple):
@@ -118,6 +119,11 @@ _COUNTERS: dict[str, _Told] = {
         " gone are closed after a week only.",
         lambda c: c.cluster_facts,
     ),
+    "gpucost_live_messages": _Told(
+        "Snapshots of the last seconds that agents sent, for what is shown as now; none is stored, and no bill"
+        " depends on any.",
+        lambda c: c.live.messages,
+    ),
     "gpucost_slows": _Told(
         "Times that a sender was told to wait, because half of the room for unwritten rows was taken. Growing"
         " all the time: the disk is too slow for the fleet.",
@@ -160,9 +166,11 @@ LAWS = ("gpu_time", "money", "slice")
 class Metrics:
     """A registry of its own, so that a library's metrics do not come along unasked."""
 
-    def __init__(self, counts: Counts, writer: Writer, version: str) -> None:
+    def __init__(
+        self, counts: Counts, writer: Writer, version: str, live_nodes: Callable[[], int] = lambda: 0
+    ) -> None:
         self._registry = CollectorRegistry()
-        self._registry.register(_Ingest(counts, writer, version))
+        self._registry.register(_Ingest(counts, writer, version, live_nodes))
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
         GCCollector(registry=self._registry)
@@ -173,10 +181,11 @@ class Metrics:
 
 
 class _Ingest(Collector):
-    def __init__(self, counts: Counts, writer: Writer, version: str) -> None:
+    def __init__(self, counts: Counts, writer: Writer, version: str, live_nodes: Callable[[], int]) -> None:
         self._counts = counts
         self._writer = writer
         self._version = version
+        self._live_nodes = live_nodes
 
     def collect(self) -> Iterator[Metric]:
         for name, (text, read) in _COUNTERS.items():
@@ -188,6 +197,22 @@ class _Ingest(Collector):
             "Rows received and not durable yet. Senders are told to wait when half of the room is taken.",
             value=self._writer.waiting_rows,
         )
+        yield GaugeMetricFamily(
+            "gpucost_live_nodes",
+            "Nodes of which it is known what they do now. Far fewer than gpucost_streams: their agents are of an older"
+            " version, or their snapshots are refused (gpucost_live_refused_total says why).",
+            value=self._live_nodes(),
+        )
+        live = CounterMetricFamily(
+            "gpucost_live_refused",
+            "Snapshots that are not shown: too_soon (sent faster than asked for), too_large, no_room, clock (the node's"
+            " is off by more than 5 minutes), not_asked (of a stream that a newer one took over from), unreadable"
+            " (counted each time that somebody asks).",
+            labels=["why"],
+        )
+        for reason in Why:
+            live.add_metric([reason.value], self._counts.live.refused[reason])
+        yield live
         breaches = CounterMetricFamily(
             "gpucost_law_breaches",
             "Breaches of the ledger's laws in what agents sent. Any is a bug: report the event law_breached,"

@@ -190,7 +190,9 @@ class _Gpu:
         for row in waiting:
             found.by_reason["quarantined"] += row.charged_ns
         if due_ns:
-            self._holders(window, rows, dues, unwatched_ns)
+            # Of the window that a node's last sign of life lies in, the books have the first part.
+            beyond_ns = 0 if window.is_stepped else window.end_ns - window.begin_ns - due_ns
+            self._holders(window, rows, dues, unwatched_ns + beyond_ns)
             self._money(rows)
         return unwatched_ns
 

@@ -100,7 +100,15 @@ class ProxyControl:
             connection.settimeout(_PATIENCE_S)
             connection.connect(str(self.path))
             self._file = connection.makefile("rw")
+            # The file is what keeps it open.
+            connection.close()
         self._file.write(json.dumps({"do": do, "port": place.port, **more}) + "\n")
         self._file.flush()
         answer: dict[str, Any] = json.loads(self._file.readline())
         return answer
+
+    def close(self) -> None:
+        """No more commands."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None

@@ -155,6 +155,7 @@ class Stage:
 
     def stop(self) -> None:
         """End everything, agents first; the truth is complete then."""
+        self.proxy.close()
         agents = [place.child for place in (*self.agents.values(), *self.watchers)]
         for group, within_s in ((agents, 30), ([self.aggregator.child], 20), (self._outside, 10)):
             for child in group:

@@ -51,10 +51,12 @@ def search(
     seed: int,
     seconds: float,
     known: Iterable[bytes] = (),
-    clock: Callable[[], float] = time.monotonic,
+    clock: Callable[[], float] = time.process_time,
 ) -> Outcome:
     """
     Try *known* inputs, then random ones for *seconds* or until one is a finding.
+
+    Seconds are the processor's, so that a busy machine tries as much as an idle one.
 
     One round of hypothesis ends when it has seen enough of its kind, so another follows, with a seed of its own.
     """

@@ -106,10 +106,10 @@ def spoiled(draw: st.DrawFn, documents: st.SearchStrategy[Any]) -> bytes:
 
 def json_inputs(documents: st.SearchStrategy[Any]) -> st.SearchStrategy[bytes]:
     """Spoiled documents, any JSON, and what is nearly none."""
+    plain = documents.map(lambda value: bytes_of(json.dumps(value)))
     whole = junk.map(lambda value: bytes_of(json.dumps(value)))
-    return st.one_of(
-        spoiled(documents), spoiled(documents), whole, st.just(DEEP_JSON.encode()), st.binary(max_size=9)
-    )
+    rare = st.one_of(whole, st.just(DEEP_JSON.encode()), st.binary(max_size=9))
+    return st.one_of(plain, plain, spoiled(documents), spoiled(documents), rare)
 
 
 def _spoil(draw: st.DrawFn, value: Any) -> Any:

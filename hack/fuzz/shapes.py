@@ -11,15 +11,25 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from fuzz.target import Breach
 
 
-def see_typed(value: object, place: str = "") -> None:
+class HalfACharacter(Breach):
+    """A text that no file, socket or database takes."""
+
+
+def see_typed(value: object, place: str = "", *, may_be_halves: bool = False) -> None:
     """
     See that each field of the dataclass *value* has the type that it declares, and that texts can be written.
+
+    *may_be_halves*: but for halves of characters, which are let pass.
 
     Raises:
         Breach: One has another, or holds half a character, which no file, socket or database takes.
     """
     for name, declared in _hints(type(value)).items():
-        _see(getattr(value, name), declared, f"{place or type(value).__name__}.{name}")
+        try:
+            _see(getattr(value, name), declared, f"{place or type(value).__name__}.{name}")
+        except HalfACharacter:
+            if not may_be_halves:
+                raise
 
 
 @cache
@@ -73,7 +83,7 @@ def _see_plain(value: object, declared: type, place: str) -> None:
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise Breach(f"{place} holds half a character: {value[:80]!r}") from None
+            raise HalfACharacter(f"{place} holds half a character: {value[:80]!r}") from None
 
 
 def _see_is(value: object, declared: type, place: str) -> None:

@@ -35,6 +35,11 @@ def nanodollars_from_usd(usd: str | int | Decimal) -> int:
     return int(amount)
 
 
+def window_cost(nanodollars_per_hour: int, from_ns: int, to_ns: int) -> int:
+    """Nano-dollars from offset *from_ns* to *to_ns* of an hour, so that the windows of an hour cost it exactly."""
+    return nanodollars_per_hour * to_ns // NS_PER_HOUR - nanodollars_per_hour * from_ns // NS_PER_HOUR
+
+
 def usd_from_nanodollars(nanodollars: int) -> float:
     """Dollars for people; never added up."""
     return nanodollars / NANODOLLARS_PER_USD

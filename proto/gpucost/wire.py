@@ -36,6 +36,7 @@ __all__ = [
     "batch_from_message",
     "batch_to_message",
     "readable_part",
+    "table_from_bytes",
 ]
 
 _GPU_PREFIX = "GPU-"
@@ -161,6 +162,20 @@ def readable_part(message: stream_pb2.Batch, node: NodeId) -> tuple[BatchContent
         price_book_version=bounded_name(message.price_book_version, "price_book_version"),
     )
     return content, tuple(unreadable)
+
+
+def table_from_bytes(encoded: bytes, node: NodeId) -> tuple[WindowSlices, tuple[Unreadable, ...]]:
+    """
+    What can be read of the table that was kept as *encoded*, from *node*, and what can not.
+
+    Raises:
+        Reject: Nothing of it can be read.
+    """
+    try:
+        table = ledger_pb2.Table.FromString(encoded)
+    except DecodeError:
+        raise Reject("its bytes are no table") from None
+    return _readable_table(table, node)
 
 
 class _Index(Generic[Value]):

@@ -1,5 +1,7 @@
 """Which real time a window is of where the clock was stepped."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,6 +26,6 @@ def test_a_window_that_is_jumped_over_is_empty() -> None:
 @given(STEPS)
 def test_all_real_time_is_in_one_window(steps: list[tuple[int, int]]) -> None:
     found = windows(sorted(steps), -1_000, 12_000, 100)
-    assert all(one.end_ns == next_.begin_ns for one, next_ in zip(found, found[1:], strict=False))
+    assert all(one.end_ns == next_.begin_ns for one, next_ in pairwise(found))
     assert all(each.begin_ns <= each.end_ns for each in found)
     assert all(each.is_stepped for each in found if each.end_ns - each.begin_ns != 100)

@@ -12,6 +12,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from contracts.hand_clock import HandClock
 from gpucost_aggregator.access.readers import ReaderAccess
 from gpucost_aggregator.api import Parts, make_app
+from gpucost_aggregator.live.board import Board
 from gpucost_aggregator.store import Store
 
 
@@ -34,6 +35,7 @@ class Web:
     now_ns: int
     ready: tuple[bool, str] = (True, "")
     access: ReaderAccess = field(default_factory=ReaderAccess)
+    board: Board = field(default_factory=Board)
 
     def get(self, path: str, accept: str = "*/*", headers: Mapping[str, str] | None = None) -> Answer:
         return asyncio.run(self._request("GET", path, {"Accept": accept, **(headers or {})}, follow=True))
@@ -51,6 +53,7 @@ class Web:
                 ready=lambda: self.ready,
                 version="1.2.3",
                 access=self.access,
+                board=self.board,
             )
             async with TestClient(TestServer(make_app(parts))) as client:
                 answer = await client.request(method, path, headers=headers, allow_redirects=follow)

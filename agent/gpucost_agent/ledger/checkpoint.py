@@ -96,6 +96,7 @@ class Checkpoint:
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r} is no text")
+    value.encode()  # JSON can spell half a character, which no message takes: ValueError.
     return value
 
 
@@ -112,18 +113,22 @@ def _maybe_count(value: object) -> int | None:
 def _share(value: object) -> Fraction:
     # Fraction() also reads exponents, and 1e9999999 would fill the memory.
     if not _SHARE.fullmatch(_text(value)):
-        raise ValueError(f"{_text(value):.80} is no share")
+        raise ValueError(f"{value!r:.80} is no share")
     return Fraction(_text(value))
 
 
 def _device(fields: dict[str, Any]) -> Device:
     device = Device(**fields)
-    _text(device.gpu_uuid)
+    for text in (device.gpu_uuid, device.profile):
+        _text(text)
+    for number in (device.gi, device.ci, device.placement):
+        _maybe_count(number)
     return device
 
 
 def _holder(fields: dict[str, Any]) -> Holder:
-    return Holder(**{**fields, "kind": HolderKind(fields["kind"])})
+    texts: dict[str, Any] = {name: _text(text) for name, text in fields.items()}
+    return Holder(**{**texts, "kind": HolderKind(fields["kind"])})
 
 
 def _partition(fields: dict[str, Any]) -> Partition:
@@ -131,4 +136,16 @@ def _partition(fields: dict[str, Any]) -> Partition:
         GpuInstance(**{**each, "parts": tuple(ComputeInstance(**part) for part in each["parts"])})
         for each in fields["instances"]
     )
-    return Partition(**{**fields, "instances": instances})
+    cut = Partition(**{**fields, "instances": instances})
+    if not isinstance(cut.mig, bool):
+        raise TypeError(f"{cut.mig!r} is neither true nor false")
+    numbers = [cut.compute_total, cut.memory_total]
+    for each in instances:
+        _text(each.profile)
+        numbers += [each.gi, each.placement, each.compute_slices, each.memory_slices]
+        for part in each.parts:
+            _text(part.uuid)
+            numbers += [part.ci, part.compute_slices]
+    for number in numbers:
+        _count(number)
+    return cut

@@ -16,11 +16,11 @@ from gpucost.cost_slice import (
     SliceKey,
 )
 from gpucost.identity import Device, Holder, NodeId
-from gpucost.units import POLICY_VERSION
+from gpucost.units import POLICY_VERSION, window_cost
 from gpucost.window import Interval
 
 from gpucost_agent.ledger.layout import DeviceTime, Layout, divide
-from gpucost_agent.ledger.pricing import hour_offsets, window_cost
+from gpucost_agent.ledger.pricing import hour_offsets
 from gpucost_agent.ledger.settle import SHADOW, Share, Stretch, settle
 from gpucost_agent.ledger.spans import Efficiency
 

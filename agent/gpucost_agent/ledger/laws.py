@@ -8,9 +8,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from gpucost.cost_slice import CostSlice
+from gpucost.units import window_cost
 from gpucost.window import Interval
 
-from gpucost_agent.ledger.pricing import hour_offsets, window_cost
+from gpucost_agent.ledger.pricing import hour_offsets
 
 GPU_LAW = "gpu"
 MONEY_LAW = "money"

@@ -1,14 +1,6 @@
-"""What a window of one GPU costs."""
+"""Which part of its hour a window of one GPU is, by which it is priced."""
 
-from gpucost.units import NS_PER_HOUR
 from gpucost.window import Interval, hour_offset_ns
-
-
-def window_cost(nanodollars_per_hour: int, from_ns: int, to_ns: int) -> int:
-    """
-    Nano-dollars from offset *from_ns* to *to_ns* of an hour, so that the windows of an hour cost it exactly.
-    """
-    return nanodollars_per_hour * to_ns // NS_PER_HOUR - nanodollars_per_hour * from_ns // NS_PER_HOUR
 
 
 def hour_offsets(life: Interval, length_ns: int) -> tuple[int, int]:

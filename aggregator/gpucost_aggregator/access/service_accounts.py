@@ -123,6 +123,7 @@ def unknown(detail: str) -> Refused:
 def _claims(body: Mapping[str, Any]) -> Claims:
     told = body.get("kubernetes.io") or {}
     node = told.get("node") or {}
-    return Claims(
-        str(body["iss"]), str(body["sub"]), str(node.get("name", "")), int(body["exp"]) * NS_PER_SECOND
-    )
+    texts = (str(body["iss"]), str(body["sub"]), str(node.get("name", "")))
+    for text in texts:
+        text.encode()  # JSON can spell half a character, which no log takes: ValueError.
+    return Claims(*texts, int(body["exp"]) * NS_PER_SECOND)

@@ -7,7 +7,14 @@ from aiohttp import web
 from gpucost.trouble import Retry, Stop
 
 from gpucost_aggregator.access.refusal import Refused
-from gpucost_aggregator.api import page_routes, quarantine_routes, report_routes, service_routes, slice_routes
+from gpucost_aggregator.api import (
+    live_routes,
+    page_routes,
+    quarantine_routes,
+    report_routes,
+    service_routes,
+    slice_routes,
+)
 from gpucost_aggregator.api.desk import Desk
 from gpucost_aggregator.api.identification import ASKED_FOR, identify
 from gpucost_aggregator.api.keys import DESK, PARTS
@@ -38,7 +45,7 @@ def make_app(parts: Parts) -> web.Application:
     app = web.Application(middlewares=[_headers, _troubles, identify])
     app[PARTS] = parts
     app[DESK] = Desk(parts)
-    for routes in (service_routes, report_routes, slice_routes, quarantine_routes, page_routes):
+    for routes in (service_routes, report_routes, slice_routes, live_routes, quarantine_routes, page_routes):
         app.add_routes(routes.ROUTES)
     return app
 

@@ -5,6 +5,8 @@ from gpucost.cost_slice import COLUMNS
 from gpucost_aggregator.api import as_fields
 from gpucost_aggregator.api.as_json import QUARANTINED_NOTE, UNPRICED_NOTE
 from gpucost_aggregator.api.ask import DEFAULT_LIMIT, MOST_ROWS, REPORT_PARAMETERS, SLICE_PARAMETERS
+from gpucost_aggregator.api.live_routes import LIVE_PARAMETERS
+from gpucost_aggregator.api.openapi_live import ABOUT_LIVE, LIVE
 from gpucost_aggregator.api.openapi_quarantine import ABOUT_QUARANTINE, QUARANTINE, QUARANTINE_FILTERS
 from gpucost_aggregator.api.openapi_rows import (
     ABOUT_SHADOW,
@@ -83,6 +85,7 @@ def description(version: str) -> Json:
             "/api/v1/quarantine": _get(
                 "What is set aside as unacceptable", ABOUT_QUARANTINE, QUARANTINE_PARAMETERS, [QUARANTINE]
             ),
+            "/api/v1/live": _get("What is true now", ABOUT_LIVE, LIVE_PARAMETERS, [LIVE]),
             "/api/v1/openapi.json": _plain("This document", "application/json"),
             "/healthz": _plain("The process answers", "text/plain"),
             "/readyz": _plain("Requests should come here", "text/plain", "503", "Not yet, or not now"),

@@ -10,17 +10,23 @@ from gpucost_aggregator.api.ask import MOST_ROWS, Ask, query_of, read_ask
 from gpucost_aggregator.api.desk import Desk, Settled
 from gpucost_aggregator.api.identification import reader_of
 from gpucost_aggregator.api.keys import DESK, PARTS
+from gpucost_aggregator.api.looking import look
 from gpucost_aggregator.api.problems import BadRequest
+from gpucost_aggregator.reports.idle import IdleReport
 from gpucost_aggregator.ui.error_page import error_html
 from gpucost_aggregator.ui.figures import scale_of
 from gpucost_aggregator.ui.idle_page import idle_page
 from gpucost_aggregator.ui.overview import Findings, overview_page
 from gpucost_aggregator.ui.pages import FILES, static_file, static_link
+from gpucost_aggregator.ui.sight import Sight, sight
 from gpucost_aggregator.ui.surroundings import STATE_PARAMETERS, Surroundings
 from gpucost_aggregator.ui.table_pages import models_page, namespaces_page
 
 THEMES = ("", "light", "dark")
 FOR_EVER = "public, max-age=31536000, immutable"
+MOST_NODES_SEEN = 1_000
+"""What their glimpses say is read for each page."""
+
 RANGES = (("Today so far", "today"), ("7 days", "7d"), ("30 days", "30d"))
 
 ROUTES = web.RouteTableDef()
@@ -68,7 +74,8 @@ async def idle(request: web.Request) -> web.Response:
         asyncio.gather(desk.idle(settled), desk.shadow(settled)), desk.shares(settled)
     )
     around = await _with_record(desk, settled, around, found.report.total.group.first_ns)
-    return _html(idle_page(found, shadows, scale_of(shares), around))
+    seen = await _sight(request, settled, found)
+    return _html(idle_page(found, shadows, scale_of(shares), around, seen))
 
 
 @ROUTES.get("/static/{version}/{name}")
@@ -96,6 +103,16 @@ async def _open(request: web.Request) -> tuple[Desk, Settled, Surroundings]:
         raise BadRequest(f"{theme!r} is not a theme", "take light or dark", "theme")
     settled = await desk.settle(_ask(request))
     return desk, settled, _around(request, settled)
+
+
+async def _sight(request: web.Request, settled: Settled, found: IdleReport) -> Sight:
+    """What the nodes of idle GPUs look like now, where the page is about now; the dearest of very many."""
+    if settled.period.answered.end_ns != settled.known.complete_through_ns:
+        return Sight()
+    nodes = list(dict.fromkeys(row.subject.holding.node for row in found.report.rows))[:MOST_NODES_SEEN]
+    ask = settled.ask if nodes else replace(settled.ask, limit=1)
+    seen = await look(request.app[PARTS], ask, nodes)
+    return sight(seen.now.rows, seen.heard, seen.expected, seen.interval_ns)
 
 
 async def _with_record(

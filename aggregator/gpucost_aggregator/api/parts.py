@@ -9,6 +9,7 @@ from gpucost.identity import NodeId
 
 from gpucost_aggregator.access.readers import ReaderAccess
 from gpucost_aggregator.access.refusal import Refused
+from gpucost_aggregator.live.board import Board
 from gpucost_aggregator.store import Store
 
 
@@ -21,7 +22,8 @@ class Parts:
     *metrics_text* and *ready* are called on the event loop and must not block;
     *ready* says whether requests should come here, and if not, why.
     *access* says who reads; *on_refused* hears, on the event loop, of a request that was refused, and the peer's
-    address. *duplicate_agents* are the nodes whose stream two agents take from each other now.
+    address. *duplicate_agents* are the nodes whose stream two agents take from each other now. *board* has what
+    nodes look like now.
     """
 
     store: Store
@@ -33,3 +35,4 @@ class Parts:
     access: ReaderAccess = field(default_factory=ReaderAccess)
     on_refused: Callable[[Refused, str], None] = lambda _, __: None
     duplicate_agents: Callable[[], tuple[NodeId, ...]] = tuple
+    board: Board = field(default_factory=Board)

@@ -15,7 +15,7 @@ from gpucost.identity import NodeId
 from gpucost.price_book import INSTANCE_TYPE_LABEL, REGION_LABEL, GpuContext, PriceBook
 from gpucost.prices import OVERRIDE
 from gpucost.trouble import Reject
-from gpucost.units import NS_PER_HOUR
+from gpucost.units import window_cost
 from gpucost.window import hour_offset_ns, window_of
 
 from gpucost_aggregator.store.closed_rows import Adjustment, AdjustmentReason
@@ -146,8 +146,7 @@ def _offsets(rows: Sequence[CostSlice], charged_ns: int, window_ns: int) -> tupl
 
 
 def _cost(price: Price, begin_ns: int, end_ns: int) -> int:
-    amount = price.nanodollars_per_hour or 0
-    return amount * end_ns // NS_PER_HOUR - amount * begin_ns // NS_PER_HOUR
+    return window_cost(price.nanodollars_per_hour or 0, begin_ns, end_ns)
 
 
 def _context(node: NodeId, uuid: str, uuids: Sequence[str], known: Known) -> GpuContext:

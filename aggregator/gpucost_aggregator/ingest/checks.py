@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from gpucost.cost_slice import GPU, CostSlice
 from gpucost.identity import NodeId
-from gpucost.units import NS_PER_HOUR
+from gpucost.units import window_cost
 from gpucost.window import hour_offset_ns, window_of
 
 from gpucost_aggregator.ingest.bounds import slice_breaches
@@ -87,4 +87,4 @@ def _costs(price: int, start_ns: int, length_ns: int, window_ns: int) -> set[int
     begin_ns = hour_offset_ns(start_ns)
     end_ns = begin_ns + window_of(start_ns, window_ns).end_ns - start_ns
     spans = ((begin_ns, begin_ns + length_ns), (end_ns - length_ns, end_ns), (0, length_ns))
-    return {price * end // NS_PER_HOUR - price * begin // NS_PER_HOUR for begin, end in spans}
+    return {window_cost(price, begin, end) for begin, end in spans}

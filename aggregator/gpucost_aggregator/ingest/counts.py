@@ -3,6 +3,8 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
+from gpucost_aggregator.live.board import LiveCounts
+
 
 @dataclass(slots=True)
 class Counts:
@@ -38,3 +40,4 @@ class Counts:
     writable: bool = True
     law_breaches: Counter[str] = field(default_factory=Counter)
     callers_refused: Counter[str] = field(default_factory=Counter)
+    live: LiveCounts = field(default_factory=LiveCounts)

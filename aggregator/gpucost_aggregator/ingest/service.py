@@ -28,6 +28,8 @@ from gpucost_aggregator.ingest.intake import count_batch, take_batch
 from gpucost_aggregator.ingest.limits import StreamLimits
 from gpucost_aggregator.ingest.sessions import NOT_READ, Ending, Pending, Session, Sessions
 from gpucost_aggregator.ingest.writer import Writer
+from gpucost_aggregator.live.board import Board
+from gpucost_aggregator.live.pace import nodes_lately
 from gpucost_aggregator.store import Store
 from gpucost_aggregator.store.closed_rows import SequenceGap
 from gpucost_aggregator.store.rows import Durable
@@ -52,7 +54,8 @@ class IngestParts:
     """
     What the service is made of; *readers* is where the store is asked, because it blocks.
 
-    Without *access* nobody is asked who they are; without *book* a name belongs to no cluster.
+    Without *access* nobody is asked who they are; without *book* a name belongs to no cluster; without *board*
+    nobody is asked for Lives.
     """
 
     store: Store
@@ -63,6 +66,7 @@ class IngestParts:
     log: FilteringBoundLogger
     access: WriterAccess | None = None
     book: AccessBook | None = None
+    board: Board | None = None
     limits: StreamLimits = field(default_factory=StreamLimits)
 
 
@@ -147,6 +151,9 @@ class CostStreamService(stream_pb2_grpc.CostStreamServicer):
             # Two first streams may both have asked; the one that was answered first decides.
             if progress and self._fleet_window_ns is None:
                 self._fleet_window_ns = progress[0].window_ns
+                if self._parts.board is not None:
+                    lately = nodes_lately([node.last_heard_ns for node in progress])
+                    self._parts.board.expect(lately, self._parts.clock.now())
         check_window(greeting.window_ns, self._fleet_window_ns)
         self._fleet_window_ns = greeting.window_ns
 
@@ -180,7 +187,7 @@ class CostStreamService(stream_pb2_grpc.CostStreamServicer):
             log.warning("spool_differs", sequence_number=held.sequence_number)
         acknowledging: asyncio.Task[None] | None = None
         try:
-            await session.send(self._welcome(held))
+            await session.send(self._welcome(held, self._live_interval_ns(session)))
             acknowledging = asyncio.create_task(session.acknowledge())
             await self._read(session, context, log)
             await _finish(session, acknowledging)
@@ -194,6 +201,8 @@ class CostStreamService(stream_pb2_grpc.CostStreamServicer):
             session.ending = Ending(grpc.StatusCode.INVALID_ARGUMENT, str(trouble))
         finally:
             self._sessions.leave(session)
+            if self._parts.board is not None:
+                self._parts.board.leave(greeting.agent.node, session)
             if ends is not None:
                 ends.cancel()
             if acknowledging is not None:
@@ -226,7 +235,13 @@ class CostStreamService(stream_pb2_grpc.CostStreamServicer):
                 what="agents take this node's stream from each other: give each its own --node, or end one",
             )
 
-    def _welcome(self, held: Durable) -> stream_pb2.FromAggregator:
+    def _live_interval_ns(self, session: Session) -> int:
+        board, greeting = self._parts.board, session.greeting
+        if board is None or greeting.is_watcher:
+            return 0
+        return board.enter(greeting.agent.node, session, self._parts.clock.now())
+
+    def _welcome(self, held: Durable, live_interval_ns: int) -> stream_pb2.FromAggregator:
         identity = self._parts.store.identity()
         return stream_pb2.FromAggregator(
             welcome=stream_pb2.Welcome(
@@ -235,7 +250,7 @@ class CostStreamService(stream_pb2_grpc.CostStreamServicer):
                 store_id=identity.store_id,
                 store_generation=identity.generation,
                 clock_ns=self._parts.clock.now().wall_ns,
-                live_interval_ns=0,
+                live_interval_ns=live_interval_ns,
             )
         )
 
@@ -247,6 +262,10 @@ class CostStreamService(stream_pb2_grpc.CostStreamServicer):
             kind = message.WhichOneof("message")
             if kind == "batch":
                 await self._take(message.batch, session, log)
+            elif kind == "live" and self._parts.board is not None:
+                # Neither kept nor acknowledged, and not looked into before somebody asks.
+                node, live, now = session.greeting.agent.node, message.live, self._parts.clock.now()
+                self._parts.board.put(node, session, live.taken_at_ns, live.table.SerializeToString, now)
             elif kind == "goodbye":
                 log.info("goodbye", reason=message.goodbye.reason[:200])
                 return

@@ -10,14 +10,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import duckdb
-from gpucost.cost_slice import CostSlice, SliceKey
+from gpucost.cost_slice import SYNTHETIC, CostSlice, SliceKey
 from gpucost.window import Interval
 
 from gpucost_aggregator.store.closed_rows import Adjustment, AdjustmentReason
 from gpucost_aggregator.store.duckdb_adjustments import write_adjustments
 from gpucost_aggregator.store.duckdb_arriving import arriving
 from gpucost_aggregator.store.lost_time import (
-    SYNTHETIC,
     Claims,
     Group,
     differences,

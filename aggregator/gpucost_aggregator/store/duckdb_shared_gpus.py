@@ -7,10 +7,10 @@ At most one of the two is right, and nobody can say which from here; both are ke
 from collections.abc import Sequence
 
 import duckdb
+from gpucost.cost_slice import SYNTHETIC
 from gpucost.identity import NodeId
 
 from gpucost_aggregator.store.closed_rows import SharedGpu
-from gpucost_aggregator.store.lost_time import SYNTHETIC
 
 _NAMES = "gpu_uuid, cluster, node, other_cluster, other_node, first_window_ns, last_window_ns, windows"
 

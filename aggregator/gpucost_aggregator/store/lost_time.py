@@ -9,13 +9,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from gpucost.cost_slice import GPU, Cost, CostSlice, Evidence, GpuTime, Measures, Price, SliceKey
+from gpucost.cost_slice import (
+    GPU,
+    SYNTHETIC,
+    Cost,
+    CostSlice,
+    Evidence,
+    GpuTime,
+    Measures,
+    Price,
+    SliceKey,
+)
 from gpucost.identity import Device, HolderKind, NodeId, unobserved
-from gpucost.units import NS_PER_HOUR, POLICY_VERSION
+from gpucost.units import POLICY_VERSION, window_cost
 from gpucost.window import Interval, hour_offset_ns, window_of
-
-SYNTHETIC = "synthetic"
-"""The flag of a slice that stands for time whose books are lost."""
 
 SPOOL_FULL, STORE_LOST, NODE_GONE = "spool_full", "store_lost", "node_gone"
 _KNOWS_BEST = (SPOOL_FULL, STORE_LOST, NODE_GONE)
@@ -210,9 +217,7 @@ def _without(whole: Interval, taken: Iterable[Interval]) -> list[Interval]:
 def _cost(price: Price, parts: Iterable[Interval]) -> int:
     amount = price.nanodollars_per_hour or 0
     offsets = ((hour_offset_ns(part.start_ns), part.length_ns) for part in parts)
-    return sum(
-        amount * (begin + length) // NS_PER_HOUR - amount * begin // NS_PER_HOUR for begin, length in offsets
-    )
+    return sum(window_cost(amount, begin, begin + length) for begin, length in offsets)
 
 
 def _rank(row: CostSlice) -> tuple[int, str, int]:

@@ -1,6 +1,6 @@
 """What every page knows beside its report: the request's state, and how far the books are closed."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from urllib.parse import urlencode
@@ -53,6 +53,14 @@ class Surroundings:
         state = {name: text for name, text in self.state.items() if text and name != "theme"}
         query = urlencode(state | {"format": kind, "limit": str(MOST_EXPORTED)}, safe=",:/")
         return f"/api/v1/reports/{report}?{query}"
+
+    def live(self, nodes: Iterable[str]) -> str:
+        """Where it is told what *nodes* look like now; without any, only how fresh that is."""
+        state = {name: self.state.get(name, "") for name in ("cluster", "namespace")}
+        given = {name: text for name, text in state.items() if text}
+        named = ",".join(nodes)
+        given |= {"node": named, "limit": str(MOST_EXPORTED)} if named else {"limit": "1"}
+        return f"/api/v1/live?{urlencode(given, safe=',:/')}"
 
     @property
     def clusters(self) -> tuple[str, ...]:

@@ -181,6 +181,9 @@ def check_checkpoint(data: bytes) -> bool:
             isinstance(group, list) and all(isinstance(raw, str) for raw in group) for group in groups
         ):
             key = (entry["PodUID"], entry["ContainerName"], entry["ResourceName"])
+            if not all(_is_whole(text) for text in (*key, *(raw for group in groups for raw in group))):
+                well_formed = False
+                continue
             said.setdefault(key, []).extend(raw for group in groups for raw in group)
         else:
             well_formed = False
@@ -192,8 +195,13 @@ def check_checkpoint(data: bytes) -> bool:
         holds(found == expected, f"{found} is not what is written: {expected}")
     holds(parse_checkpoint(text) == given, "read twice, a checkpoint says two things")
     for each in given:
+        see_typed(each)
         Ids(KNOWN).of(each.ids)
     return bool(given)
+
+
+def _is_whole(text: str) -> bool:
+    return not any("\ud800" <= sign <= "\udfff" for sign in text)
 
 
 def _device(name: str) -> dict[str, Any]:
@@ -273,7 +281,8 @@ def check_claims(data: bytes) -> bool:
         except _NO_FILE:
             continue
         for each in found:
-            see_typed(each)
+            # Its texts are compared with those of others, and go nowhere.
+            see_typed(each, may_be_halves=True)
             some = True
             hash(each)
         holds(parser(text) == found, f"{parser.__name__}: read twice, a file says two things")

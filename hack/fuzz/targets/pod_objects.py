@@ -22,10 +22,10 @@ NOW = Instant(1_790_000_000 * NS_PER_SECOND, 5)
 MOST_BYTES = 1 << 62
 
 names = st.sampled_from(["llama-0", "server", "é", ""])
-numbers = (
-    st.sampled_from(["0", "1", "25", "100", "1000", "12345678901234", "x", "0.5", "1e-999999999", "-1", ""])
-    | texts
+amounts = st.sampled_from(
+    ["0", "1", "25", "100", "101", "1000", "12345678901234", "x", "0.5", "1e-999999999", "-1", ""]
 )
+numbers = st.one_of(amounts, amounts, amounts, texts)
 annotations = st.fixed_dictionaries(
     {},
     optional={
@@ -43,6 +43,12 @@ annotations = st.fixed_dictionaries(
         "kubernetes.io/config.hash": st.just("0123456789abcdef" * 2),
     },
 )
+
+
+def _hami(cores: str) -> dict[str, str]:
+    return {gpu_fractions.HAMI: f"{A},NVIDIA,4000,{cores}:;"}
+
+
 labels = st.fixed_dictionaries(
     {},
     optional={
@@ -92,7 +98,7 @@ pods = st.fixed_dictionaries(
             },
             optional={
                 "labels": labels,
-                "annotations": annotations,
+                "annotations": st.one_of(annotations, annotations, amounts.map(_hami)),
                 "ownerReferences": st.just(
                     [{"kind": "ReplicaSet", "name": "llama-7c9f", "controller": True}]
                 ),

@@ -54,7 +54,16 @@ zones = st.sampled_from(
     ["UTC", "Europe/Berlin", "Asia/Kathmandu", "../UTC", "Europe", "tzdata.zi", "/etc/passwd", "A" * 300]
 )
 bases = st.sampled_from(
-    ["measured", "reserved", "blend", "blend:0.7", "blend:1/3", "blend:9e99999", "blend:1e-99999"]
+    [
+        "measured",
+        "reserved",
+        "blend",
+        "blend:0.7",
+        "blend:1/3",
+        "blend:.1234567",
+        "blend:9e99999",
+        "blend:1e-99999",
+    ]
 )
 decimals = st.from_regex(r"\A[01]?\.?[0-9]{0,7}(e-?[0-9])?\Z").map("blend:{}".format)
 hostile = {

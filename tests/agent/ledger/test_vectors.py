@@ -20,11 +20,11 @@ from gpucost.identity import (
     NodeId,
     unobserved,
 )
+from gpucost.units import window_cost
 from gpucost.window import Interval
 
 from gpucost_agent.ledger.closing import GpuWindow, close
 from gpucost_agent.ledger.layout import ComputeInstance, GpuInstance, Layout
-from gpucost_agent.ledger.pricing import window_cost
 from gpucost_agent.ledger.settle import Stretch, reserve_replicas
 
 VECTORS: dict[str, Any] = json.loads((Path(__file__).parent / "ledger-vectors.json").read_text())

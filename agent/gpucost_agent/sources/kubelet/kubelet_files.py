@@ -62,8 +62,11 @@ def parse_checkpoint(text: str) -> tuple[GivenIds, ...]:
         try:
             key = (str(entry["PodUID"]), str(entry["ContainerName"]))
             ids = _ids(entry["DeviceIDs"])
-            given.setdefault(key, {}).setdefault(str(entry["ResourceName"]), {}).update(dict.fromkeys(ids))
-        except (KeyError, TypeError, AttributeError):
+            resource = str(entry["ResourceName"])
+            for word in (*key, resource, *ids):
+                word.encode()  # JSON can spell half a character, which no message takes: ValueError.
+            given.setdefault(key, {}).setdefault(resource, {}).update(dict.fromkeys(ids))
+        except (KeyError, TypeError, AttributeError, ValueError):
             continue
     return tuple(
         GivenIds(uid, container, {resource: tuple(ids) for resource, ids in by_resource.items()})

@@ -141,8 +141,8 @@ def parse_time_ns(text: str | None) -> int | None:
         return None
     seconds, _, fraction = text.removesuffix("Z").partition(".")
     moment = datetime.fromisoformat(f"{seconds}+00:00")
-    if moment.tzinfo is None:
-        # Of a day alone the zone was taken for the time.
+    if moment.tzinfo is None or not (fraction or "0").isdecimal():
+        # Of a day alone the zone was taken for the time; int() also reads a sign.
         raise ValueError(f"{text!r} is not a time of the API server")
     return int(moment.timestamp()) * NS_PER_SECOND + int(fraction.ljust(9, "0")[:9] or 0)
 

@@ -38,4 +38,48 @@
   });
   reach();
   addEventListener("resize", reach);
+
+  /* what is true now: rows whose devices changed since the last complete window, and how fresh that is */
+  const fresh = document.querySelector("[data-live]");
+  const say = (element, text) => { if (!element) return; element.was ??= element.textContent; element.textContent = text ?? element.was; };
+  const ago = (seconds) => Math.max(1, Math.floor(seconds)) + " s ago";
+  const seen = (row, told) => {
+    const devices = row.dataset.devices.split(" "), pod = row.dataset.pod;
+    const on = told.filter((each) => devices.includes([each.gpu_uuid, each.gi ?? "", each.ci ?? ""].join(":")));
+    const own = on.filter((each) => each.holder_kind === "container" && (!pod || [each.cluster, each.namespace, each.pod, each.pod_uid ?? ""].join("/") === pod));
+    const used = (each) => each.used_ratio > 0;
+    const since = on.length ? "since a moment, " + ago(Math.min(...on.map((each) => each.age_seconds))) : "";
+    if (!pod && own.some((each) => each.reserved_ratio > 0)) return ["Taken", since];
+    if ((pod ? own : on).some(used) || (pod && on.some((each) => each.holder_kind === "unattributed" && used(each)))) return ["In use", since];
+    return pod && own.length && own.every((each) => !each.unmeasured_ratio) ? ["quiet now"] : [];
+  };
+  const show = (answer) => {
+    let changed = 0;
+    for (const row of document.querySelectorAll("tr[data-devices]")) {
+      const [state, since] = seen(row, answer.rows), lately = row.querySelector(".lately"), now = row.querySelector(".now");
+      if (lately) { say(lately, state === "quiet now" ? state : state && lately.textContent ? "in use " + since : ""); continue; }
+      say(now, since && state);
+      say(row.querySelector(".since"), since);
+      const mark = row.querySelector(".tank");
+      mark.was ??= mark.className;
+      mark.className = since ? "tank t-part" : mark.was;
+      if (now.textContent !== now.was) changed += 1;
+    }
+    const { heard, expected } = answer.nodes, asOf = fresh.dataset.asOf;
+    const missing = expected > heard ? "no live data from " + (expected - heard) + " of " + expected + (expected === 1 ? " node" : " nodes") : "";
+    const ages = answer.rows.map((each) => each.age_seconds);
+    const words = ages.length ? "Live, " + ago(Math.max(...ages)) + (missing && "; " + asOf + ", " + missing) : "As" + asOf.slice(2) + ", " + (missing || "no live data");
+    fresh.textContent = words + (changed ? " · " + changed + " below " + (changed === 1 ? "has" : "have") + " changed since then: load again for the sums" : "");
+  };
+  const look = async () => {
+    if (!document.hidden) {
+      try {
+        const answer = await fetch(fresh.dataset.live, { headers: { Accept: "application/json" } });
+        if (!answer.ok) throw new Error(answer.status);
+        show(await answer.json());
+      } catch { fresh.textContent = "As" + fresh.dataset.asOf.slice(2) + ", no live data"; }
+    }
+    setTimeout(look, 1000 * Math.max(1, fresh.dataset.every));
+  };
+  if (fresh) setTimeout(look, 1000 * Math.max(1, fresh.dataset.every));
 })();
