@@ -15,7 +15,7 @@ COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-h
 	--no-emit-index-url --no-annotate --custom-compile-command "make lock"
 
 .PHONY: help setup toolchain library test browser check format format-check lint types layers fresh \
-	proto proto-check docs docs-check laws accuracy footprint machine gpu mutation fuzz golden demo sabotage lock wheel clean
+	proto proto-check docs docs-check laws accuracy footprint chaos machine gpu mutation fuzz golden demo sabotage lock wheel clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -98,6 +98,9 @@ accuracy: $(STAMP) library ## every way to share a GPU, used and charged against
 footprint: $(STAMP) library ## memory and processor of the agent, beside a peer's (SEED, SECONDS, CI=1)
 	$(BIN)/python -m footprint
 
+chaos: $(STAMP) library ## every kind of fault on real programs, the ledger against the truth (SEED, SECONDS, CI=1, SCENARIO, FAULTS)
+	$(BIN)/python -m chaos
+
 machine: $(STAMP) library ## random lives of nodes under the real agent, laws after every window (SEED, EXAMPLES, SECONDS)
 	$(BIN)/python -m pytest tests/machine $(PYTEST_ARGUMENTS)
 
@@ -133,4 +136,4 @@ wheel: $(STAMP) ## dist/gpucost-VERSION-py3-none-any.whl
 	$(BIN)/hatchling build -t wheel -d dist
 
 clean: ## everything that was built, and the virtual environment
-	rm -rf build dist hack/nvml/build hack/clockshim/build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache $(VENV)
+	rm -rf build dist hack/nvml/build hack/clockshim/build hack/diskshim/build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache $(VENV)

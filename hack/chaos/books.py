@@ -297,7 +297,11 @@ class _Gpu:
         )
         room = ROUNDING_NS + len(edges) * CHANGE_NS + unwatched_ns
         room += READING * self.comparison.window_ns if is_shared else 0
-        return room + (STEPPED_NS if window.is_stepped else 0)
+        jumps = sum(
+            cluster == self.cluster.name and near[0] < at < near[1]
+            for cluster, at in self.comparison.book.jumps
+        )
+        return room + jumps * CHANGE_NS
 
     def _downtime(self, unwatched_ns: int) -> None:
         """What nobody watched, beside the harness's log."""

@@ -34,6 +34,9 @@ class LogBook:
     steps: list[Step] = field(default_factory=list)
     """Those that windows follow: a clock that is a day off is not used."""
 
+    jumps: list[tuple[str, int]] = field(default_factory=list)
+    """Clusters whose clocks jumped, and when: all of them, also by a day."""
+
     deaths: dict[str, int] = field(default_factory=dict)
     """By GPU: when its node ended for good."""
 

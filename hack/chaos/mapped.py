@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import mmap
 import struct
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 FULL_DISK, READ_ONLY = errno.ENOSPC, errno.EROFS
+_MOMENT_S = 10.0
 _ERROR, _DELAY, _REFUSED, _SYNCS, _SYNCING = range(5)
 
 
@@ -58,6 +60,7 @@ class Disk:
     def __init__(self, path: Path, folder: Path) -> None:
         self.path, self.folder = path, folder
         self._numbers = MappedNumbers(path, 5)
+        self._worked_at = float("-inf")
 
     @property
     def refused(self) -> int:
@@ -75,12 +78,14 @@ class Disk:
         return self._numbers[_SYNCING] > 0
 
     @property
-    def fails(self) -> bool:
-        """Whether changes are refused now."""
-        return bool(self._numbers[_ERROR])
+    def has_failed(self) -> bool:
+        """Whether changes are refused, or were a moment ago."""
+        return bool(self._numbers[_ERROR]) or time.monotonic() < self._worked_at + _MOMENT_S
 
     def fail(self, error: int) -> None:
         """Let changes fail; 0 lets them work again."""
+        if self._numbers[_ERROR] and not error:
+            self._worked_at = time.monotonic()
         self._numbers[_ERROR] = error
 
     def slow(self, delay_ns: int) -> None:

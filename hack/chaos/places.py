@@ -71,7 +71,8 @@ class AgentPlace(Place):
     """
     An agent's: its node, its GPUs' UUIDs, its spool, its port at the proxy, and where it tells of itself.
 
-    *is_gone*: the node was deleted. *unread* are GPUs that it has not read since it was started last.
+    *is_gone*: the node was deleted. *alone_since_ns*: what it closed since then is nowhere else, and dies with it.
+    *unread* are GPUs that it has not read since it was started last.
     """
 
     cluster: str = ""
@@ -82,7 +83,7 @@ class AgentPlace(Place):
     metrics: str = ""
     is_gone: bool = False
     unread: set[str] = field(default_factory=set)
-    disk_failed_at_ns: int | None = None
+    alone_since_ns: int | None = None
     look_at: float = 0.0
 
 

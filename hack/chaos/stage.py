@@ -25,6 +25,9 @@ from demo.wish import ROOT
 
 NS = 10**9
 _LOOK_S = 0.2
+_DISK_EXITS = (4, 5)
+"""No permission; a store or spool that can not be used."""
+
 _UP_S = 60
 _LIBRARY = ROOT / "hack" / "nvml" / "build"
 _SHIMS = " ".join(str(ROOT / "hack" / name / "build" / f"lib{name}.so") for name in ("clockshim", "diskshim"))
@@ -139,6 +142,10 @@ class Stage:
         child.start()
         return child
 
+    def pass_time(self, ahead_ns: int) -> None:
+        """For the aggregator so much time passes at once."""
+        self.clocks["aggregator"].set(ahead_ns)
+
     def calm(self) -> None:
         """End everything that still goes wrong."""
         for place in self.agents.values():
@@ -170,7 +177,7 @@ class Stage:
         now = time.monotonic()
         if place.again_at is None:
             place.again_at = now + RESTART_S
-            if place.killed_at_ns is None:
+            if place.killed_at_ns is None and not _gave_up(place, code):
                 words = " | ".join(place.child.trouble(f"ended with {code}").last_words[-2:])
                 self.book.ends.append(f"{self.seconds:.1f} s: {place.name} ended with {code}: {words}")
             if isinstance(place, AgentPlace):
@@ -180,9 +187,9 @@ class Stage:
 
     def _died(self, place: AgentPlace) -> None:
         at_ns = place.killed_at_ns or time.time_ns()
-        if place.disk_failed_at_ns is not None:
-            # What it kept in memory since, because its disk took nothing, died with it.
-            at_ns = min(at_ns, place.disk_failed_at_ns)
+        if place.alone_since_ns is not None:
+            # What it had since then, in memory or on a disk that went with it, is gone.
+            at_ns = min(at_ns, place.alone_since_ns)
         self.book.begin(place.gpus, place.name, at_ns)
         place.unread = set()
 
@@ -306,6 +313,11 @@ class Stage:
         if outside:
             self._outside.append(child)
         return child
+
+
+def _gave_up(place: Place, code: int) -> bool:
+    """Whether it ended because of its disk, as it may: what starts it again is told by the exit code."""
+    return place.disk is not None and place.disk.has_failed and code in _DISK_EXITS
 
 
 def _flags(flags: dict[str, object]) -> list[str]:

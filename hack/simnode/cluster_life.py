@@ -56,12 +56,15 @@ class ClusterLife:
         while self._moments and self._moments[0].at_ns <= now_ns:
             self._apply(self._moments.popleft())
 
-    def delete_node(self, name: str) -> None:
-        """Takes a node's object away, and its pods' with it; nothing comes to it any more."""
+    def delete_node(self, name: str) -> bool:
+        """Takes a node's object away, and its pods' with it; nothing comes to it any more. False if it is not there."""
+        if self._store.get("nodes", "", name) is None:
+            return False
         self._moments = deque(moment for moment in self._moments if moment.node.name != name)
         for pod in self._pods_of(name):
             self._store.remove("pods", pod.namespace, pod.name)
         self._store.remove("nodes", "", name)
+        return True
 
     def _pods_of(self, node: str) -> list[Pod]:
         return [

@@ -161,9 +161,8 @@ class ClusterPlay:
             case {"do": "kubelet_start", "node": str(name), **rest} if not rest:
                 await asyncio.to_thread(self._kubelet(name).start)
             case {"do": "node_delete", "node": str(name), **rest} if not rest:
-                if name not in self.nodes:
-                    raise Refusal(f"there is no node {name}; there are {', '.join(self.nodes)}")
-                self._life.delete_node(name)
+                if not self._life.delete_node(name):
+                    raise Refusal(f"there is no node {name}")
             case {"do": "api_gone_410", **rest} if rest in ({}, {"as": "status"}, {"as": "event"}):
                 self._served().forget_history("event" if rest == {"as": "event"} else "status")
             case {"do": "api_stop", **rest} if not rest:

@@ -13,7 +13,7 @@ import grpc
 import grpc.aio
 import pytest
 import structlog
-from gpucost.clock import Instant
+from gpucost.clock import Clock, Instant
 from gpucost.v1 import stream_pb2_grpc
 
 from contracts.ledger_rows import (
@@ -24,6 +24,7 @@ from contracts.memory_store import MemoryStore
 from gpucost_aggregator.ingest.counts import Counts
 from gpucost_aggregator.ingest.service import CostStreamService, IngestParts
 from gpucost_aggregator.ingest.writer import Writer, WriterLimits, WriterParts
+from gpucost_aggregator.live.board import Board, LiveCounts
 from gpucost_aggregator.store.rows import AcceptedBatch, CommitReport
 
 NOW_NS = START_NS + 100 * MINUTE_NS
@@ -63,24 +64,37 @@ class Served:
     service: CostStreamService
     writer: Writer
     writing: asyncio.Task[None]
+    board: Board | None = None
+
+    @property
+    def lives(self) -> LiveCounts:
+        """What came of the Lives."""
+        assert self.board is not None
+        return self.board.counts
 
 
 @asynccontextmanager
 async def serving(
-    folder: Path, limits: WriterLimits, store: GatedStore | None = None
+    folder: Path,
+    limits: WriterLimits,
+    store: GatedStore | None = None,
+    board: Board | None = None,
+    clock: Clock | None = None,
 ) -> AsyncIterator[Served]:
     store, counts, log = store or GatedStore(), Counts(), structlog.get_logger()
+    clock = clock or StandingClock()
     with ThreadPoolExecutor(2) as readers, ThreadPoolExecutor(1) as thread:
-        writer = Writer(WriterParts(store, thread, StandingClock(), counts, log), limits)
+        writer = Writer(WriterParts(store, thread, clock, counts, log), limits)
         writing = asyncio.create_task(writer.run())
-        service = CostStreamService(IngestParts(store, readers, writer, StandingClock(), counts, log))
+        parts = IngestParts(store, readers, writer, clock, counts, log, board=board)
+        service = CostStreamService(parts)
         server = grpc.aio.server()
         stream_pb2_grpc.add_CostStreamServicer_to_server(service, server)
         address = f"unix:{folder}/grpc.sock"
         server.add_insecure_port(address)
         await server.start()
         try:
-            yield Served(address, store, counts, service, writer, writing)
+            yield Served(address, store, counts, service, writer, writing, board)
         finally:
             store.gate.set()
             writer.drain()
@@ -96,12 +110,22 @@ Scene = Callable[[Served], Coroutine[Any, Any, None]]
 def play(tmp_path: Path) -> Callable[..., None]:
     """Runs a scene against a service of its own."""
 
-    def run(scene: Scene, store: GatedStore | None = None, **limits: Any) -> None:
+    def run(
+        scene: Scene,
+        store: GatedStore | None = None,
+        board: Board | None = None,
+        clock: Clock | None = None,
+        **limits: Any,
+    ) -> None:
         async def whole() -> None:
             async with (
                 asyncio.timeout(60),
                 serving(
-                    tmp_path, WriterLimits(**{"coalesce_s": 0.0, "retry_s": 0.0, **limits}), store
+                    tmp_path,
+                    WriterLimits(**{"coalesce_s": 0.0, "retry_s": 0.0, **limits}),
+                    store,
+                    board,
+                    clock,
                 ) as served,
             ):
                 await scene(served)

@@ -119,6 +119,11 @@ def test_plays_takes_faults_and_ends_cleanly(state: Path) -> None:
             "error": "there is no node nobody; there are us-gpu-0",
         }
         assert not running.command(do="dance")["ok"]
+        assert running.command(do="node_delete", node="us-gpu-0") == {"ok": True}
+        for kind in ("nodes", "pods"):
+            with urllib.request.urlopen(f"{running.ready['api']}/api/v1/{kind}") as answer:
+                assert json.load(answer)["items"] == []
+        assert not running.command(do="node_delete", node="us-gpu-0")["ok"]
     finally:
         assert running.end() == 0
     assert not kubelet.exists()

@@ -119,10 +119,10 @@ class Books:
             if self.before.monotonic_ns is not None and start == self.before.closed_through_ns:
                 self._clock = ClockSteps(start, Instant(start, self.before.monotonic_ns))
         else:
-            # Two boots may share a window; each has a part of its own, as keys count once.
-            window_start_ns = window_of(start, self.method.window_ns).start_ns
-            shared = window_start_ns < ended_ns <= self.first_look_ns
-            self.closed_through_ns = ended_ns if shared else window_start_ns
+            # Two boots may share a window, and two agents of which the later has lost the spool: each has a part of
+            # its own, as keys count once.
+            shared = window_of(start, self.method.window_ns).start_ns < ended_ns <= self.first_look_ns
+            self.closed_through_ns = ended_ns if shared else start
 
     def take(self, entry: Entry) -> None:
         """Take in what was seen or heard."""

@@ -93,11 +93,14 @@ class SpoolCloned(Fault):
         yield from pause(4 * self.lasts_s)
         if not place.runs:
             return
+        # With the spool that was in its place goes what was on it alone.
+        place.alone_since_ns = time.time_ns() - ON_DISK_ALONE_NS
         place.kill()
         shutil.rmtree(place.spool)
         clone.rename(place.spool)
         self.fired = True
         yield from until(lambda: place.runs and not place.unread)
+        place.alone_since_ns = None
 
 
 class TokenExpired(Fault):

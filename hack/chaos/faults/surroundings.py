@@ -8,9 +8,12 @@ from typing import ClassVar
 from chaos.faults.fault import AIM_S, Fault, SharedFault, Steps, pause, until
 from chaos.log_book import Step
 from chaos.mapped import FULL_DISK, READ_ONLY, Disk
+from chaos.wish import WINDOW_S
 
 _NS = 10**9
 DAY_NS = 86_400 * _NS
+_SEEN_S = 3.0
+"""A step that another one follows at once is seen by nobody."""
 
 
 class Harm(Fault):
@@ -88,11 +91,11 @@ class AgentDisk(Fault):
     def fire(self) -> Steps:
         disk = self.agent.disk
         assert disk is not None
-        self.agent.disk_failed_at_ns = time.time_ns()
+        self.agent.alone_since_ns = time.time_ns()
         self.fired = yield from failing(disk, self.error, self.lasts_s)
         # What is in memory is written with the next window.
         yield from until(lambda: not self.agent.runs or disk.is_syncing, AIM_S)
-        self.agent.disk_failed_at_ns = None
+        self.agent.alone_since_ns = None
 
 
 class AgentDiskFull(AgentDisk):
@@ -140,6 +143,7 @@ class ClockStep(Fault):
     """The wall clocks of a cluster's nodes jump by some seconds, and later back."""
 
     sign: ClassVar[int]
+    stays_s: ClassVar[float]
 
     @property
     def needs(self) -> frozenset[str]:
@@ -147,22 +151,26 @@ class ClockStep(Fault):
 
     def fire(self) -> Steps:
         self._set(self.sign * round(self.lasts_s * 400_000_000))
-        yield from pause(3 * self.lasts_s)
+        yield from pause(self.stays_s)
         self._set(0)
+        yield from pause(_SEEN_S)
         self.fired = True
 
     def _set(self, ahead_ns: int) -> None:
         cluster, now_ns = self.agent.cluster, time.time_ns()
         self.stage.clocks[cluster].set(ahead_ns)
         self.stage.book.steps.append(Step(cluster, now_ns, ahead_ns))
+        self.stage.book.jumps.append((cluster, now_ns))
 
 
 class ClockForward(ClockStep):
-    kind, sign = "clock_forward_seconds", 1
+    kind, sign, stays_s = "clock_forward_seconds", 1, 9.0
 
 
 class ClockBack(ClockStep):
     kind, sign = "clock_back_seconds", -1
+    # Where it is set right before the window is closed, agents take both steps for one that never was.
+    stays_s = 2.5 * WINDOW_S
 
 
 class ClockDay(Fault):
@@ -175,10 +183,11 @@ class ClockDay(Fault):
         return frozenset({f"clock of {self.agent.cluster}"})
 
     def fire(self) -> Steps:
-        clock = self.stage.clocks[self.agent.cluster]
-        clock.set(DAY_NS if self.lasts_s * 1_000 % 2 < 1 else -DAY_NS)
-        yield from pause(3 * self.lasts_s)
-        clock.set(0)
+        cluster, jumps = self.agent.cluster, self.stage.book.jumps
+        for ahead_ns in (DAY_NS if self.lasts_s * 1_000 % 2 < 1 else -DAY_NS, 0):
+            jumps.append((cluster, time.time_ns()))
+            self.stage.clocks[cluster].set(ahead_ns)
+            yield from pause(3 * self.lasts_s if ahead_ns else _SEEN_S)
         self.fired = True
 
 

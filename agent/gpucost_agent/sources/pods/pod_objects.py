@@ -1,5 +1,6 @@
 """What the API server's JSON says of pods and nodes, cut to what the ledger keeps: pure."""
 
+import re
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
@@ -88,6 +89,9 @@ KEPT_KEYS = frozenset(
 )
 """Labels and annotations of pods that are kept by default."""
 
+_TIME = re.compile(
+    r"(?P<seconds>[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.(?P<fraction>[0-9]+))?Z?"
+)
 _STATIC_UID = "kubernetes.io/config.hash"
 _HASH_LABELS = {"pod-template-hash": "Deployment", "rollouts-pod-template-hash": "Rollout"}
 
@@ -139,12 +143,12 @@ def parse_time_ns(text: str | None) -> int | None:
     """Wall nanoseconds of an RFC 3339 time; the API server's have whole seconds. Raises ValueError."""
     if text is None:
         return None
-    seconds, _, fraction = text.removesuffix("Z").partition(".")
-    moment = datetime.fromisoformat(f"{seconds}+00:00")
-    if moment.tzinfo is None or not (fraction or "0").isdecimal():
-        # Of a day alone the zone was taken for the time; int() also reads a sign.
-        raise ValueError(f"{text!r} is not a time of the API server")
-    return int(moment.timestamp()) * NS_PER_SECOND + int(fraction.ljust(9, "0")[:9] or 0)
+    found = _TIME.fullmatch(text)
+    if found is None:
+        # fromisoformat alone also reads a day, an hour of four parts, and others.
+        raise ValueError(f"{text!r:.80} is not a time of the API server")
+    moment = datetime.fromisoformat(f"{found['seconds']}+00:00")
+    return int(moment.timestamp()) * NS_PER_SECOND + int((found["fraction"] or "").ljust(9, "0")[:9])
 
 
 def _text(value: object) -> str:
