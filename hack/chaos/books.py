@@ -34,6 +34,9 @@ ROUNDED = 3
 READING = 0.03
 """The part of a shared GPU's window that whole percents of a few processes may move between holders."""
 
+BURST = 1 / 3
+"""The part of a window that the luck of its samples may move, where somebody uses more than it holds."""
+
 STEPPED_NS = NS // 10
 """How well the length of a window is known in which a clock was stepped."""
 
@@ -263,6 +266,12 @@ class _Gpu:
             if device.gpu_uuid == self.uuid and window.begin_ns in windows:
                 held[device, who] += 0
         room_ns = self._room(window, unwatched_ns)
+        if any(
+            windows[window.begin_ns].used_ns > windows[window.begin_ns].reserved_ns
+            for (device, _), windows in dues.items()
+            if device.gpu_uuid == self.uuid and window.begin_ns in windows
+        ):
+            room_ns += BURST * self.comparison.window_ns
         for (device, who), ns in held.items():
             self.found.compared += 1
             self.found.holders.add(who)

@@ -103,7 +103,8 @@ def test_a_window_with_a_step_has_the_length_that_the_steps_leave_it() -> None:
         stepped += [replace(row, cost=row.cost) for row in rows(WHOLE, start, {FREE: length})]
         half = length // 2
         stepped += rows(SHARED, start, {who("half"): half, FREE: length - half})
-    found = verdict(stepped, steps=steps)
+    book = LogBook(jumps=[("one", at_ns) for at_ns, _ in steps])
+    found = verdict(stepped, book, steps=steps)
     assert (found.lost, found.doubled, found.unexplained) == (0, 0, 0)
     assert verdict(books(), steps=steps).lost > 0
 

@@ -142,15 +142,25 @@ def test_a_node_that_was_just_booted_is_starting_until_the_first_look() -> None:
     books = new_books(look_ns=START + 90 * SECOND, boot=Boot("boot-1", START + 30 * SECOND))
     hear(books, START + 90 * SECOND, START + 2 * MINUTE, {ONE: ["a"]})
     closed = close_all(books, START + 2 * MINUTE + LATENESS)
-    assert minutes(closed) == [(0, 1), (1, 2)]
+    assert minutes(closed) == [(0.5, 1), (1, 2)]
     assert seconds(closed) == {"node_starting": 60, "a": 30}
 
 
 def test_a_node_that_was_booted_long_ago_lives_from_the_first_look() -> None:
     books = new_books(look_ns=START + 90 * SECOND, boot=Boot("boot-1", LONG_AGO))
     closed = close_all(books, START + 2 * MINUTE + LATENESS)
-    assert minutes(closed) == [(1, 2)]
+    assert minutes(closed) == [(1.5, 2)]
     assert seconds(closed) == {"kubelet_away": 30}
+
+
+def test_an_agent_that_has_lost_its_spool_collides_with_no_key_of_the_one_before_it() -> None:
+    _, closed = stopped(70)
+    after = new_books(look_ns=START + 80 * SECOND)
+    hear(after, START + 80 * SECOND, START + 2 * MINUTE, {ONE: ["a"]})
+    later = close_all(after, START + 2 * MINUTE + LATENESS)
+    assert seconds([*closed, *later]) == {"a": 110}
+    keys = [row.key for window in (*closed, *later) for row in window.slices]
+    assert len(keys) == len(set(keys))
 
 
 def stopped(at_s: int, pod: str = "a") -> tuple[Books, list[ClosedWindow]]:
@@ -249,7 +259,7 @@ def test_another_boot_is_another_story() -> None:
     after = restarted(closed[-1].checkpoint, 280, boot=Boot("boot-2", START + 250 * SECOND))
     hear(after, START + 280 * SECOND, START + 5 * MINUTE, {ONE: ["a"]})
     later = close_all(after, START + 5 * MINUTE + LATENESS)
-    assert minutes(later) == [(4, 5)]
+    assert minutes(later) == [(4 + 1 / 6, 5)]
     assert seconds(later) == {"node_starting": 30, "a": 20}
 
 

@@ -104,7 +104,7 @@ def test_what_a_boot_leaves_says_nothing_of_the_next_but_where_it_ended() -> Non
     hear(books, at(75), at(120), {ONE: ["a"]})
     (window,) = close_all(books, at(120) + LATENESS)
     assert bill([window]) == {(ONE, "node_starting"): (5, 0, 0, 5), (ONE, "a"): (45, 0, 0, 45)}
-    assert window.interval.start_ns == at(60)
+    assert window.interval.start_ns == at(70)
     assert row_of([window], ONE, "node_starting").evidence.watched_ns == 0
 
 
