@@ -141,10 +141,15 @@ class Journal:
             if self._file is not None:
                 os.close(self._file)
                 self._files.append((now_ns, self._path()))
-            while self._files and self._files[0][0] < through_ns:
-                self._files.pop(0)[1].unlink(missing_ok=True)
             self._number += 1
             self._begin_file()
+            try:
+                while self._files and self._files[0][0] < through_ns:
+                    self._files[0][1].unlink(missing_ok=True)
+                    self._files.pop(0)
+            except OSError as error:
+                # It goes with the next window; what it tells was closed, and is closed but once.
+                self.trouble = str(error)
 
     def close(self) -> None:
         """The books were closed for good: nothing is left to tell."""
@@ -152,7 +157,10 @@ class Journal:
             if self._file is not None:
                 os.close(self._file)
                 self._file = None
-            discard(self._folder)
+            try:
+                discard(self._folder)
+            except OSError as error:
+                self.trouble = str(error)
 
     def _flush(self) -> None:
         entries: list[bytes] = []

@@ -17,7 +17,7 @@ from accuracy.expected import Dues
 from accuracy.plan import GpuPlan
 from accuracy.truth import Device, Truth, Who
 from chaos.answers import UNWATCHED, Answers, Row
-from chaos.labels import LabelledWindow, RealTime
+from chaos.labels import SEEN_NS, LabelledWindow, RealTime
 from chaos.log_book import LogBook
 from demo.audit.formula import NS_PER_HOUR, window_cost
 
@@ -37,8 +37,8 @@ READING = 0.03
 BURST = 1 / 3
 """The part of a window that the luck of its samples may move, where somebody uses more than it holds."""
 
-STEPPED_NS = NS // 10
-"""How well the length of a window is known in which a clock was stepped."""
+STEPPED_NS = NS // 100
+"""How well the length of windows is known that follow each other and have a step in or near them, as a sum."""
 
 _SHOWN = 40
 
@@ -131,16 +131,34 @@ class _Gpu:
         if death_ns is not None:
             # The books of a node that is gone end at its last sign of life.
             through_ns = min(death_ns, max(self._ends(rows), default=self.cluster.windows[0].begin_ns))
-        unwatched_ns = 0
+        unwatched_ns = stepped_ns = 0
         for window in self.cluster.windows:
             inside = by_window.pop(window.start_ns, [])
             unwatched_ns += self._window(window, through_ns, inside, waiting[window.start_ns], dues)
+            if window.is_stepped:
+                due_ns = max(0, min(window.end_ns, through_ns) - window.begin_ns)
+                held = (*inside, *waiting[window.start_ns])
+                stepped_ns += sum(row.charged_ns for row in held) - due_ns
+            else:
+                self._stepped(window, stepped_ns)
+                stepped_ns = 0
+        self._stepped(self.cluster.windows[-1], stepped_ns)
         for strange in by_window.values():
             self.found.doubled += sum(abs(row.cost) for row in strange)
             self.found.find(f"{self.uuid[:12]}: books outside of its life, at {strange[0].start_ns}")
         if death_ns is not None:
             unwatched_ns += max(0, min(death_ns, self.cluster.windows[-1].end_ns) - through_ns)
         self._downtime(unwatched_ns)
+
+    def _stepped(self, window: LabelledWindow, off_ns: int) -> None:
+        """Windows around a step of the clock lie where the agent saw it; together they are as long as they were."""
+        if abs(off_ns) > STEPPED_NS:
+            worth = abs(off_ns) * self.cluster.nanodollars_per_hour // NS_PER_HOUR
+            if off_ns < 0:
+                self.found.lost += worth
+            else:
+                self.found.doubled += worth
+            self.found.find(f"{self._at(window.start_ns)}: steps before it are off by {off_ns} ns in all")
 
     def _once(self, rows: Iterable[Row]) -> None:
         """No key twice."""
@@ -174,7 +192,7 @@ class _Gpu:
         held = sum(row.cost for row in (*rows, *waiting))
         due_ns = max(0, min(window.end_ns, through_ns) - window.begin_ns)
         cost_ns = (window.start_ns, window.start_ns + due_ns)
-        if window.is_stepped and abs(held_ns - due_ns) <= STEPPED_NS:
+        if window.is_stepped and abs(held_ns - due_ns) <= SEEN_NS:
             # Its length is the monotonic clock's, which nobody but the agent reads at that instant.
             due_ns = held_ns
         due = window_cost(self.cluster.nanodollars_per_hour, *cost_ns)

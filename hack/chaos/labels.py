@@ -14,6 +14,8 @@ from itertools import pairwise
 from accuracy.expected import Time
 
 NEVER = 2**62
+SEEN_NS = 600_000_000
+"""An agent looks at both clocks each half second, so it knows that well when a step was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,9 @@ def windows(
     found = []
     for start in range(begin_ns, end_ns, window_ns):
         begin, end = real(steps, start), real(steps, start + window_ns)
-        is_stepped = end - begin != window_ns or any(begin <= at <= end for at, _ in steps)
+        is_stepped = end - begin != window_ns or any(
+            begin - SEEN_NS <= at <= end + SEEN_NS for at, _ in steps
+        )
         found.append(LabelledWindow(start, begin, end, is_stepped))
     return found
 

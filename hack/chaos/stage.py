@@ -51,6 +51,7 @@ class Stage:
         self.agents: dict[str, AgentPlace] = {}
         self.watchers: list[Place] = []
         self._outside: list[Child] = []
+        self._failures: list[tuple[AgentPlace, str, int, int]] = []
         self._environ = programs_environ()
         if wish.product is not None:
             self._environ["PYTHONPATH"] = f"{wish.product}:{self._environ['PYTHONPATH']}"
@@ -119,6 +120,7 @@ class Stage:
         for child in self._outside:
             if child.exit_code() is not None:
                 raise child.trouble("ended")
+        self._count_failures()
         for place in (self.aggregator, *self.watchers, *self.agents.values()):
             self._mind(place)
         for place in self.agents.values():
@@ -216,7 +218,17 @@ class Stage:
                 self.book.begin(gpus, failure.kind, begin)
                 for uuid in gpus:
                     self.book.end(uuid, failure.kind, end)
-                self.book.fired[f"driver_{failure.kind}"] += 1
+                self._failures.append((place, failure.kind, begin, end))
+
+    def _count_failures(self) -> None:
+        """A driver's failure has hit where an agent looks meanwhile."""
+        now_ns = time.time_ns()
+        for each in list(self._failures):
+            place, kind, begin, end = each
+            looks = place.runs and not place.unread and now_ns >= begin + NS
+            if looks or now_ns >= end:
+                self._failures.remove(each)
+                (self.book.fired if looks and now_ns < end else self.book.missed)[f"driver_{kind}"] += 1
 
     def _simulator(self, name: str) -> None:
         user = ["--user", "nobody"] if os.geteuid() == 0 else []

@@ -34,11 +34,6 @@ class Wish:
     only: tuple[str, ...] = ()
     proof: Path = ROOT / "build" / "proofs"
 
-    @property
-    def end_s(self) -> int:
-        """When the last window ends, in seconds of the scenario."""
-        return self.length_s
-
 
 def read(environ: Mapping[str, str]) -> Wish:
     """The wish in *environ*. Raises WrongWish."""

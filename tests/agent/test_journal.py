@@ -268,3 +268,21 @@ def test_a_killed_agent_that_is_killed_again_before_it_looked_is_finished_once(t
     agent.live(10)
     close_until(agent.room, agent.keep, clock.now().wall_ns)
     assert sum(sum(parts) for parts in summed(agent.slices()).values()) == (45 + 3 + 10) * SECOND
+
+
+def test_a_disk_that_takes_nothing_away_stops_nobody(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, BEGINNING)
+    journal.closed(START, START)
+    # Root may write anywhere, but nobody can unlink a folder.
+    (tmp_path / "journal-00000000").unlink()
+    (tmp_path / "journal-00000000").mkdir()
+    journal.note(an_instant(61))
+    journal.closed(START + MINUTE, START + MINUTE)
+    assert journal.trouble
+    (tmp_path / "journal-00000000").rmdir()
+    journal.closed(START + 2 * MINUTE, START + 2 * MINUTE)
+    assert not journal.trouble
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["journal-00000002", "journal-00000003"]
+    (tmp_path / "journal-00000009").mkdir()
+    journal.close()
+    assert journal.trouble

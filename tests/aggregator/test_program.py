@@ -167,9 +167,11 @@ def test_usage() -> None:
 def test_check_changes_nothing(tmp_path: Path) -> None:
     code, out, err = outcome("check", f"--data-dir={tmp_path / 'data'}", *FREE_PORTS)
     assert (code, err) == (0, "")
-    assert "would be made, with schema version 1" in out
+    assert "would be made, with schema version 3" in out
     assert [line[:18] for line in out.splitlines()] == [
         "ok  tls           ",
+        "ok  writers       ",
+        "ok  readers       ",
         "ok  grpc-listen   ",
         "ok  http-listen   ",
         "ok  data-dir      ",
@@ -178,7 +180,7 @@ def test_check_changes_nothing(tmp_path: Path) -> None:
     DuckDBStore(tmp_path / "data").close()
     code, out, _ = outcome("check", f"--data-dir={tmp_path / 'data'}", *FREE_PORTS)
     assert code == 0
-    assert "has schema version 1" in out
+    assert "has schema version 3" in out
 
 
 def test_certificates_that_are_none(tmp_path: Path) -> None:

@@ -107,6 +107,14 @@ def test_a_window_with_a_step_has_the_length_that_the_steps_leave_it() -> None:
     found = verdict(stepped, book, steps=steps)
     assert (found.lost, found.doubled, found.unexplained) == (0, 0, 0)
     assert verdict(books(), steps=steps).lost > 0
+    # Where the agent saw it a little later the windows differ, and their sum does not.
+    shorter = [row for row in stepped if (row.device.gpu_uuid, row.start_ns) != (WHOLE, of_window(5, WHOLE))]
+    assert (
+        verdict(
+            [*shorter, *rows(WHOLE, of_window(5, WHOLE), {FREE: 13 * NS - 100_000_000})], book, steps=steps
+        ).lost
+        > 0
+    )
 
 
 def test_a_deleted_nodes_books_end_at_its_last_sign_of_life() -> None:

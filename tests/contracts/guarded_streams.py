@@ -108,7 +108,7 @@ async def _guarded(folder: Path, doors: Doors) -> AsyncIterator[Guarded]:
     with ThreadPoolExecutor(2) as readers, ThreadPoolExecutor(1) as thread:
         writer = Writer(WriterParts(store, thread, clock, counts, log), WriterLimits(coalesce_s=0.0))
         writing = asyncio.create_task(writer.run())
-        parts = IngestParts(store, readers, writer, clock, counts, log, access, book, doors.limits)
+        parts = IngestParts(store, readers, writer, clock, counts, log, access, book, limits=doors.limits)
         service = CostStreamService(parts)
         server = grpc.aio.server(options=_GRPC_OPTIONS)
         stream_pb2_grpc.add_CostStreamServicer_to_server(service, server)

@@ -17,6 +17,7 @@ from gpucost_aggregator.store.closed_rows import (
     ClosedBooks,
     SharedGpu,
 )
+from gpucost_aggregator.store.held_time import beside_held
 from gpucost_aggregator.store.lost_time import (
     SYNTHETIC,
     Claims,
@@ -47,14 +48,22 @@ class MemoryBooks:
         self._shared: dict[tuple[str, NodeId, NodeId], set[int]] = {}
 
     def keep_rows(
-        self, rows: Iterable[CostSlice], window_ns: int, closed_through_ns: int, at_ns: int
+        self,
+        rows: Iterable[CostSlice],
+        window_ns: int,
+        closed_through_ns: int,
+        at_ns: int,
+        held_before_ns: int = 0,
     ) -> CommitReport:
-        """Keep slices as a commit does."""
+        """Keep slices as a commit does; other epochs may hold what is before *held_before_ns*."""
+        rows = list(rows)
+        held, rest = self._held(rows, window_ns, closed_through_ns, held_before_ns)
         fresh: dict[SliceKey, CostSlice] = {}
         duplicates = conflicts = 0
-        for row in rows:
+        for row in [*rows, *rest]:
             known = self.rows.get(row.key) or self.late.get(row.key) or fresh.get(row.key)
-            if known is None:
+            is_held = (group_of(row, window_ns), row.key.window_start_ns) in held and not is_synthetic(row)
+            if known is None and not is_held:
                 fresh[row.key] = row
             elif known != row and row not in self.differing:
                 self.differing.add(row)
@@ -139,6 +148,23 @@ class MemoryBooks:
             SharedGpu(*key, min(windows), max(windows), len(windows)) for key, windows in self._shared.items()
         ]
         return sorted(found, key=lambda shared: (-shared.last_window_ns, shared))
+
+    def _held(
+        self, rows: Iterable[CostSlice], window_ns: int, closed_through_ns: int, held_before_ns: int
+    ) -> tuple[set[tuple[Group, int]], list[CostSlice]]:
+        """The windows of *rows* that other epochs told of, and what stands instead of their other parts."""
+        windows: dict[tuple[Group, int], list[CostSlice]] = {}
+        for row in rows:
+            if row.key.window_start_ns < held_before_ns and not is_synthetic(row):
+                windows.setdefault((group_of(row, window_ns), row.key.window_start_ns), []).append(row)
+        found, rest = set(), []
+        for (group, start_ns), told in windows.items():
+            lost = [interval_of(each) for each in self._synthetic.get(group, {}).values()]
+            instead = beside_held(told, window_ns, closed_through_ns, self._spans.get(group, {}), lost)
+            if instead is not None:
+                found.add((group, start_ns))
+                rest += instead
+        return found, rest
 
     def _is_late(self, row: CostSlice, window_ns: int) -> bool:
         group = group_of(row, window_ns)

@@ -57,7 +57,11 @@ class MemoryStore(MemoryBooks, MemoryCluster):
         shared: list[SharedGpu] = []
         for batch in batches:
             report = self.keep_rows(
-                batch.slices, batch.window_ns, batch.closed_through_ns, batch.received_at_ns
+                batch.slices,
+                batch.window_ns,
+                batch.closed_through_ns,
+                batch.received_at_ns,
+                self._held_before_ns(batch),
             )
             written += report.written
             duplicates += report.duplicates
@@ -162,6 +166,13 @@ class MemoryStore(MemoryBooks, MemoryCluster):
     def _within(self, scope: Scope) -> list[CostSlice]:
         rows = [row for row in self.rows.values() if is_within(row, scope)]
         return sorted(rows, key=lambda row: _order(row.key))
+
+    def _held_before_ns(self, batch: AcceptedBatch) -> int:
+        boot = self.boots.get((batch.agent.node, batch.boot_id))
+        others = any(
+            agent.node == batch.agent.node and agent.epoch != batch.agent.epoch for agent in self.agents
+        )
+        return boot.closed_through_ns if boot and others else 0
 
     def _keep_facts(self, batch: AcceptedBatch) -> None:
         cluster = batch.agent.node.cluster

@@ -58,7 +58,7 @@ FAULTS = {
     ),
     "a slice stands twice": (
         "books.py",
-        "return ClosedWindow(interval, tuple(slices),",
+        "return ClosedWindow(interval, slices,",
         "return ClosedWindow(interval, (*slices, *slices[:1]),",
         "law 5",
     ),

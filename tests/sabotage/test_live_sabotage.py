@@ -1,4 +1,4 @@
-"""The law that nothing of a Live stays: green as it is, red where one is stored, acknowledged or counted as a batch."""
+"""The law that nothing of a Live stays: green as it is, red where one is stored, or answered in any way."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from gpucost.v1 import stream_pb2
 from contracts.ledger_rows import a_batch, a_slice
 from contracts.live_scenes import a_live_leaves_nothing
 from contracts.serving_streams import GatedStore, play
-from gpucost_aggregator.ingest.sessions import Session
+from gpucost_aggregator.ingest.sessions import Pending, Session
 from gpucost_aggregator.live.board import Board
 
 __all__ = ["play"]
@@ -34,8 +34,8 @@ def acknowledged(_: GatedStore, session: Session) -> None:
     session.keeping = asyncio.create_task(session.send(ack))  # type: ignore[attr-defined]
 
 
-def counted_as_a_batch(_: GatedStore, session: Session) -> None:
-    session.last_read += 1
+def answered_as_a_resent_batch(_: GatedStore, session: Session) -> None:
+    session.pending.put_nowait(Pending(session.durable))
 
 
 class BrokenBoard(Board):
@@ -45,7 +45,9 @@ class BrokenBoard(Board):
         super().__init__()
         self._store, self._how = store, how
 
-    def put(self, node: NodeId, stream: Any, taken_at_ns: int, table: Callable[[], bytes], now: Instant) -> None:
+    def put(
+        self, node: NodeId, stream: Any, taken_at_ns: int, table: Callable[[], bytes], now: Instant
+    ) -> None:
         super().put(node, stream, taken_at_ns, table, now)
         self._how(self._store, stream)
 
@@ -55,7 +57,7 @@ def test_as_it_is_it_is_green(play: Callable[..., None]) -> None:
     play(a_live_leaves_nothing, store, board=BrokenBoard(store, lambda *_: None))
 
 
-@pytest.mark.parametrize("how", [stored, stored_under_a_number, acknowledged, counted_as_a_batch])
+@pytest.mark.parametrize("how", [stored, stored_under_a_number, acknowledged, answered_as_a_resent_batch])
 def test_every_trace_turns_it_red(play: Callable[..., None], how: Break) -> None:
     store = GatedStore()
     with pytest.raises((AssertionError, TimeoutError)):

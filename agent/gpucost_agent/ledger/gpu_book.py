@@ -10,7 +10,7 @@ from gpucost.window import Interval
 from gpucost_agent.ledger.closing import GpuWindow
 from gpucost_agent.ledger.engines import Engines
 from gpucost_agent.ledger.gpu_memory import GpuMemory
-from gpucost_agent.ledger.layout import ComputeInstance, GpuInstance, Layout
+from gpucost_agent.ledger.layout import ComputeInstance, GpuInstance, Layout, joined
 from gpucost_agent.ledger.occupancy import Part, Reservation
 from gpucost_agent.ledger.partitions import Partitions, Period
 from gpucost_agent.ledger.settle import Stretch
@@ -116,7 +116,7 @@ class GpuBook:
         if not layouts:
             return None
         most, energy_uj = stretching.most_held, self._energy_uj(life)
-        return GpuWindow(node, self.gpu.uuid, interval.start_ns, life, tuple(layouts), most, energy_uj)
+        return GpuWindow(node, self.gpu.uuid, interval.start_ns, life, joined(layouts), most, energy_uj)
 
     def forget_before(self, instant_ns: int) -> None:
         """Drop what no window from *instant_ns* on needs."""
@@ -222,7 +222,7 @@ def lay_out(
         for each in partition.instances
     )
     totals = partition.compute_total, partition.memory_total
-    return Layout(length_ns, (), instances, *totals, rest=rest, partitioned=True)
+    return Layout(length_ns, (), instances, *totals, rest=((length_ns, rest),), partitioned=True)
 
 
 def _by_process(window: ProcessWindow, identities: Mapping[int, Process]) -> dict[Process, int]:

@@ -4,8 +4,8 @@ How a GPU's time is divided over its devices: a whole GPU, or the instances of a
 An instance weighs by the larger of its compute and memory parts, as it blocks both.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from gpucost.apportion import apportion
@@ -41,8 +41,8 @@ class Layout:
     How a GPU was cut for *length_ns* wall nanoseconds.
 
     A whole GPU has *stretches* and no instances. A partitioned one has instances; the totals are those
-    of its profile info (an A30 has four compute slices). *rest* is who answers for what can run nothing.
-    *partitioned* is so in MIG mode also where there is no instance.
+    of its profile info (an A30 has four compute slices). *partitioned* is so in MIG mode also where there is no
+    instance. *rest* is who answers for what can run nothing, and how long; empty is nobody all the time.
     """
 
     length_ns: int
@@ -50,8 +50,54 @@ class Layout:
     instances: tuple[GpuInstance, ...] = ()
     compute_total: int = 0
     memory_total: int = 0
-    rest: Holder = UNALLOCATED
+    rest: tuple[tuple[int, Holder], ...] = ()
     partitioned: bool = False
+
+
+def joined(layouts: Iterable[Layout]) -> tuple[Layout, ...]:
+    """Layouts of a window; one that stood at several times is one, as its length is divided over its devices once."""
+    found: dict[Hashable, Layout] = {}
+    for layout in layouts:
+        shape = _shape(layout)
+        before = found.get(shape)
+        found[shape] = layout if before is None else _together(before, layout)
+    return tuple(found.values())
+
+
+def _shape(layout: Layout) -> Hashable:
+    instances = tuple(
+        (
+            each.gi,
+            each.profile,
+            each.placement,
+            each.compute_slices,
+            each.memory_slices,
+            tuple((part.ci, part.compute_slices) for part in each.compute_instances),
+        )
+        for each in layout.instances
+    )
+    return layout.partitioned, layout.compute_total, layout.memory_total, instances
+
+
+def _together(before: Layout, after: Layout) -> Layout:
+    """Two layouts of one shape."""
+    instances = tuple(
+        replace(
+            one,
+            compute_instances=tuple(
+                replace(part, stretches=part.stretches + also.stretches)
+                for part, also in zip(one.compute_instances, other.compute_instances, strict=True)
+            ),
+        )
+        for one, other in zip(before.instances, after.instances, strict=True)
+    )
+    return replace(
+        before,
+        length_ns=before.length_ns + after.length_ns,
+        stretches=before.stretches + after.stretches,
+        instances=instances,
+        rest=before.rest + after.rest,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +124,7 @@ def divide(gpu_uuid: str, layout: Layout) -> Iterator[DeviceTime]:
     for instance, weight, time_ns in zip(instances, weights, times, strict=True):
         yield from _divide_instance(gpu_uuid, instance, weight, time_ns, layout)
     if remainder_ns:
-        yield DeviceTime(Device(gpu_uuid, profile=REMAINDER), remainder_ns, rest, (_unusable(layout),))
+        yield DeviceTime(Device(gpu_uuid, profile=REMAINDER), remainder_ns, rest, _unusable(layout))
 
 
 def weight_of(instance: GpuInstance, layout: Layout) -> Fraction:
@@ -102,10 +148,12 @@ def _divide_instance(
         yield DeviceTime(device, part_ns, weight * Fraction(part.compute_slices, whole), part.stretches)
     if rest_ns:
         device = Device(gpu_uuid, instance.gi, None, instance.profile, instance.placement)
-        yield DeviceTime(device, rest_ns, weight * Fraction(rest, whole), (_unusable(layout),))
+        yield DeviceTime(device, rest_ns, weight * Fraction(rest, whole), _unusable(layout))
 
 
-def _unusable(layout: Layout) -> Stretch:
+def _unusable(layout: Layout) -> tuple[Stretch, ...]:
     # Nothing can run there, so a layout that was seen leaves nothing about its use to watch.
-    watched = layout.length_ns if layout.rest == UNALLOCATED else 0
-    return Stretch(layout.length_ns, watched, free=layout.rest)
+    return tuple(
+        Stretch(length_ns, length_ns if holder == UNALLOCATED else 0, free=holder)
+        for length_ns, holder in layout.rest or ((layout.length_ns, UNALLOCATED),)
+    )

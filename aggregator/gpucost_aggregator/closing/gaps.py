@@ -14,7 +14,7 @@ from gpucost.window import Interval, window_of
 from gpucost_aggregator.store import Store
 from gpucost_aggregator.store.closed_rows import BooksEnd, ClosedGap
 from gpucost_aggregator.store.lost_time import STORE_LOST, lost_slices, span_of
-from gpucost_aggregator.store.rows import AcceptedBatch, CommitReport
+from gpucost_aggregator.store.rows import AcceptedBatch, CommitReport, together
 
 LONGEST_NS = 7 * NS_PER_DAY
 """Of a longer gap the end alone is closed: the spool's bound, past which an agent does not look back either."""
@@ -40,14 +40,7 @@ def commit_closing_gaps(store: Store, batches: Sequence[AcceptedBatch]) -> Commi
                 gaps.append(_told(kept, batch, end))
         waiting.append(kept)
     reports.append(store.commit(waiting))
-    return CommitReport(
-        sum(report.written for report in reports),
-        sum(report.duplicates for report in reports),
-        sum(report.conflicts for report in reports),
-        sum(report.late for report in reports),
-        tuple(shared for report in reports for shared in report.shared),
-        tuple(gaps),
-    )
+    return replace(together(reports), gaps=tuple(gaps))
 
 
 def with_lost_time(batch: AcceptedBatch, end: BooksEnd) -> AcceptedBatch:

@@ -22,4 +22,5 @@ def interval_ns(streams: int) -> int:
 
 def nodes_lately(heard_ns: Sequence[int]) -> int:
     """How many nodes come back after a restart: those heard within the last hour before the silence."""
-    return sum(max(heard_ns) - each <= NS_PER_HOUR for each in heard_ns) if heard_ns else 0
+    since_ns = max(heard_ns, default=0) - NS_PER_HOUR
+    return sum(each >= since_ns for each in heard_ns)

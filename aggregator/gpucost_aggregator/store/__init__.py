@@ -57,6 +57,8 @@ class Store(Protocol):
 
         A key that is there already counts once: the first content wins, other content is a conflict.
         Slices of time that was closed as lost go in as adjustments, and take the lost time away by others.
+        Of time that another epoch of the node told of before, slices count as known keys do, whatever their keys;
+        what a window has beyond that time becomes lost time.
         """
         ...
 

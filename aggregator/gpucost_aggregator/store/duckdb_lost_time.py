@@ -41,6 +41,11 @@ _IS_SYNTHETIC = f"""(
 )"""
 """The same as `is_synthetic`."""
 
+_WITHIN = """
+    x.cluster = g.cluster AND x.node = g.node AND x.gpu_uuid = g.gpu_uuid
+    AND x.window_start_ns >= g.aligned_ns AND x.window_start_ns < g.end_ns
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
@@ -85,7 +90,7 @@ def late_places(
     """Places of the true slices among *arrivals* whose time was closed as lost, or is in the same commit."""
     if not lost.groups:
         return []
-    synthetic = {(row.key, row.length_ns): row for row in _synthetic(connection, lost.groups)}
+    synthetic = {(row.key, row.length_ns): row for row, _ in synthetic_slices(connection, lost.groups)}
     synthetic |= {(each.row.key, each.row.length_ns): each.row for each in arrivals if is_synthetic(each.row)}
     closed: dict[Group, list[Interval]] = {}
     for row in synthetic.values():
@@ -117,6 +122,57 @@ def keep_lost_time(
         _settle(connection, lost, made_at_ns)
 
 
+def true_windows(
+    connection: duckdb.DuckDBPyConnection, groups: Iterable[Group], window_ns: int
+) -> dict[Group, dict[int, Interval]]:
+    """When true slices cover *groups*, by the starts of their windows."""
+    with arriving(connection, _group_columns(groups, window_ns), "lost_groups"):
+        rows = connection.execute(
+            f"""
+            WITH starts AS (
+                SELECT aligned_ns AS start FROM lost_groups
+                UNION SELECT x.window_start_ns FROM partial_windows x JOIN lost_groups g ON {_WITHIN}
+            ),
+            watched AS (
+                SELECT DISTINCT g.cluster, g.node, g.gpu_uuid, g.aligned_ns, x.window_start_ns
+                FROM (
+                    SELECT cluster, node, gpu_uuid, window_start_ns FROM slices
+                    WHERE window_start_ns IN (SELECT start FROM starts) AND NOT {_IS_SYNTHETIC}
+                    UNION ALL
+                    SELECT cluster, node, gpu_uuid, window_start_ns FROM adjustments
+                    WHERE adjustment_reason = '{AdjustmentReason.LATE}'
+                ) x JOIN lost_groups g ON {_WITHIN}
+            )
+            SELECT w.cluster, w.node, w.gpu_uuid, w.aligned_ns, w.window_start_ns,
+                coalesce(p.start_ns, w.window_start_ns), coalesce(p.end_ns, w.aligned_ns + ?)
+            FROM watched w LEFT JOIN partial_windows p USING (cluster, node, gpu_uuid, window_start_ns)
+            """,
+            [window_ns],
+        ).fetchall()
+    found: dict[Group, dict[int, Interval]] = {}
+    for *group, window_start_ns, start_ns, end_ns in rows:
+        found.setdefault(Group(*group), {})[window_start_ns] = Interval(start_ns, end_ns)
+    return found
+
+
+def synthetic_slices(
+    connection: duckdb.DuckDBPyConnection, groups: Iterable[Group]
+) -> list[tuple[CostSlice, Group]]:
+    """Every slice of lost time in *groups*, with its group."""
+    with arriving(connection, _group_columns(groups, 0), "lost_groups"):
+        rows = connection.execute(
+            f"""
+            SELECT {", ".join(SLICE_COLUMNS)}, aligned_ns
+            FROM synthetic SEMI JOIN lost_groups USING (cluster, node, gpu_uuid, aligned_ns)
+            """
+        ).fetchall()
+    found = zip(_slices([row[:-1] for row in rows]), (row[-1] for row in rows), strict=True)
+    return [
+        (each, Group(each.key.node.cluster, each.key.node.node, each.key.device.gpu_uuid, aligned_ns))
+        for each, aligned_ns in found
+    ]
+
+
 def _spans(arrivals: Sequence[Arrival], groups: Iterable[Group]) -> dict[tuple[Group, int], Interval]:
     """When each GPU of true *arrivals* was watched: of windows that are not full, and of all in *groups*."""
     wanted, wanted_groups = set(), set(groups)
@@ -142,37 +198,19 @@ def _spans(arrivals: Sequence[Arrival], groups: Iterable[Group]) -> dict[tuple[G
 
 def _settle(connection: duckdb.DuckDBPyConnection, lost: LostTime, made_at_ns: int) -> None:
     synthetic: dict[Group, list[CostSlice]] = {}
-    for row in _synthetic(connection, lost.groups):
-        synthetic.setdefault(group_of(row, lost.window_ns), []).append(row)
+    for row, group in synthetic_slices(connection, lost.groups):
+        synthetic.setdefault(group, []).append(row)
     with arriving(connection, _group_columns(lost.groups, lost.window_ns), "lost_groups"):
         adjusted: dict[SliceKey, list[CostSlice]] = {}
         for row in _rows_within(connection, "adjustments", "holder_kind = 'unobserved'"):
             adjusted.setdefault(row.key, []).append(row)
-        true = _true_spans(connection, lost.window_ns)
+    true = true_windows(connection, lost.groups, lost.window_ns)
     found = [
         Adjustment(each, AdjustmentReason.REPLACED, made_at_ns)
         for group, rows in sorted(synthetic.items())
-        for each in differences(Claims(true.get(group, ()), rows, adjusted))
+        for each in differences(Claims(list(true.get(group, {}).values()), rows, adjusted))
     ]
     write_adjustments(connection, found)
-
-
-def _synthetic(connection: duckdb.DuckDBPyConnection, groups: Iterable[Group]) -> list[CostSlice]:
-    with arriving(connection, _group_columns(groups, 0), "lost_groups"):
-        return _slices(
-            connection.execute(
-                f"""
-                SELECT {", ".join(SLICE_COLUMNS)}
-                FROM synthetic SEMI JOIN lost_groups USING (cluster, node, gpu_uuid, aligned_ns)
-                """
-            ).fetchall()
-        )
-
-
-_WITHIN = """
-    x.cluster = g.cluster AND x.node = g.node AND x.gpu_uuid = g.gpu_uuid
-    AND x.window_start_ns >= g.aligned_ns AND x.window_start_ns < g.end_ns
-"""
 
 
 def _rows_within(connection: duckdb.DuckDBPyConnection, table: str, condition: str) -> list[CostSlice]:
@@ -183,36 +221,6 @@ def _rows_within(connection: duckdb.DuckDBPyConnection, table: str, condition: s
             f"SELECT {columns} FROM {table} x JOIN lost_groups g ON {_WITHIN} WHERE {condition} {ordered}"
         ).fetchall()
     )
-
-
-def _true_spans(connection: duckdb.DuckDBPyConnection, window_ns: int) -> dict[Group, list[Interval]]:
-    """When true slices cover the groups of the table ``lost_groups``."""
-    rows = connection.execute(
-        f"""
-        WITH starts AS (
-            SELECT aligned_ns AS start FROM lost_groups
-            UNION SELECT x.window_start_ns FROM partial_windows x JOIN lost_groups g ON {_WITHIN}
-        ),
-        watched AS (
-            SELECT DISTINCT g.cluster, g.node, g.gpu_uuid, g.aligned_ns, x.window_start_ns
-            FROM (
-                SELECT cluster, node, gpu_uuid, window_start_ns FROM slices
-                WHERE window_start_ns IN (SELECT start FROM starts) AND NOT {_IS_SYNTHETIC}
-                UNION ALL
-                SELECT cluster, node, gpu_uuid, window_start_ns FROM adjustments
-                WHERE adjustment_reason = '{AdjustmentReason.LATE}'
-            ) x JOIN lost_groups g ON {_WITHIN}
-        )
-        SELECT w.cluster, w.node, w.gpu_uuid, w.aligned_ns,
-            coalesce(p.start_ns, w.window_start_ns), coalesce(p.end_ns, w.aligned_ns + ?)
-        FROM watched w LEFT JOIN partial_windows p USING (cluster, node, gpu_uuid, window_start_ns)
-        """,
-        [window_ns],
-    ).fetchall()
-    found: dict[Group, list[Interval]] = {}
-    for *group, start_ns, end_ns in rows:
-        found.setdefault(Group(*group), []).append(Interval(start_ns, end_ns))
-    return found
 
 
 def _write_synthetic(connection: duckdb.DuckDBPyConnection, arrivals: Sequence[Arrival]) -> None:

@@ -4,19 +4,21 @@ One commit of the embedded store: what is new goes in, what is known is counted.
 Everything here runs inside one transaction, which the caller begins and ends.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import duckdb
 from gpucost.cost_slice import SliceKey
+from gpucost.identity import NodeId
 
 from gpucost_aggregator.store.closed_rows import AdjustmentReason, ClosedBooks
 from gpucost_aggregator.store.duckdb_arriving import agent_columns, arriving, same
 from gpucost_aggregator.store.duckdb_facts import LabelSets, write_facts
+from gpucost_aggregator.store.duckdb_held_time import HeldTime, find_held_time
 from gpucost_aggregator.store.duckdb_lost_time import Arrival, find_lost_time, keep_lost_time, late_places
 from gpucost_aggregator.store.duckdb_progress import write_closed, write_progress, write_sequence_numbers
 from gpucost_aggregator.store.duckdb_shared_gpus import write_shared_gpus
-from gpucost_aggregator.store.rows import AcceptedBatch, AgentId, CommitReport
+from gpucost_aggregator.store.rows import AcceptedBatch, AgentId, CommitReport, together
 from gpucost_aggregator.store.slice_columns import (
     CONTENT_COLUMNS,
     KEY_COLUMNS,
@@ -29,19 +31,24 @@ from gpucost_aggregator.store.slice_columns import (
 
 _COST = "cost_used_nanodollars{wide} + cost_idle_nanodollars + cost_unmeasured_nanodollars"
 _ORIGIN = ("epoch", "sequence_number", "received_at_ns")
+_NOTHING_HELD = HeldTime()
 
 
 def write_batches(
     connection: duckdb.DuckDBPyConnection, batches: Sequence[AcceptedBatch], label_sets: LabelSets
 ) -> CommitReport:
     """All that *batches* bring, in the transaction that is open on *connection*."""
-    report = _write_slices(connection, [Arrival(row, batch) for batch in batches for row in batch.slices])
+    reports = []
+    for part in _one_epoch_each(batches):
+        held = find_held_time(connection, part)
+        arrivals = [Arrival(row, batch) for batch in part for row in batch.slices]
+        reports.append(_write_slices(connection, [*arrivals, *held.rest], held))
+        write_sequence_numbers(connection, part)
+        write_progress(connection, part)
     _write_quarantine(connection, batches)
     _write_malformed(connection, batches)
     write_facts(connection, batches, label_sets)
-    write_sequence_numbers(connection, batches)
-    write_progress(connection, batches)
-    return report
+    return together(reports)
 
 
 def write_replayed(
@@ -76,7 +83,22 @@ def _as_batch(books: ClosedBooks) -> AcceptedBatch:
     )
 
 
-def _write_slices(connection: duckdb.DuckDBPyConnection, arrivals: Sequence[Arrival]) -> CommitReport:
+def _one_epoch_each(batches: Sequence[AcceptedBatch]) -> Iterator[list[AcceptedBatch]]:
+    """*batches* in their order, cut where a second epoch of one node begins; nearly always in one part."""
+    part: list[AcceptedBatch] = []
+    epochs: dict[NodeId, str] = {}
+    for batch in batches:
+        if epochs.setdefault(batch.agent.node, batch.agent.epoch) != batch.agent.epoch:
+            yield part
+            part, epochs = [], {batch.agent.node: batch.agent.epoch}
+        part.append(batch)
+    if part:
+        yield part
+
+
+def _write_slices(
+    connection: duckdb.DuckDBPyConnection, arrivals: Sequence[Arrival], held: HeldTime = _NOTHING_HELD
+) -> CommitReport:
     firsts: dict[SliceKey, Arrival] = {}
     differing: list[Arrival] = []
     for arrival in arrivals:
@@ -84,7 +106,7 @@ def _write_slices(connection: duckdb.DuckDBPyConnection, arrivals: Sequence[Arri
         if first is not arrival and first.row != arrival.row:
             differing.append(arrival)
     known, report = (
-        _insert_unknown(connection, list(firsts.values())) if firsts else ({}, CommitReport(0, 0, 0))
+        _insert_unknown(connection, list(firsts.values()), held) if firsts else ({}, CommitReport(0, 0, 0))
     )
     differing += [arrival for place, arrival in enumerate(firsts.values()) if known.get(place)]
     conflicts = _insert_new(connection, "conflicts", differing)
@@ -92,11 +114,12 @@ def _write_slices(connection: duckdb.DuckDBPyConnection, arrivals: Sequence[Arri
 
 
 def _insert_unknown(
-    connection: duckdb.DuckDBPyConnection, arrivals: Sequence[Arrival]
+    connection: duckdb.DuckDBPyConnection, arrivals: Sequence[Arrival], held: HeldTime
 ) -> tuple[dict[int, bool], CommitReport]:
     """
     Insert those of *arrivals* whose keys are new; places of the others, with whether their content differs.
 
+    A key of time that is *held* is not new either, and its content another account of that time.
     Where time was closed as lost before, its true slices are adjustments, and the lost time is taken away by others.
     """
     starts = numbers([arrival.row.key.window_start_ns for arrival in arrivals])
@@ -120,6 +143,10 @@ def _insert_unknown(
                 """
             ).fetchall()
         )
+        if held.windows:
+            for place, arrival in enumerate(arrivals):
+                if held.covers(arrival):
+                    known.setdefault(place, True)
         lost = find_lost_time(connection, arrivals)
         late = [place for place in late_places(connection, arrivals, lost) if place not in known]
         connection.execute(

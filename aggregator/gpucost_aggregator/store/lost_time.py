@@ -91,7 +91,7 @@ def differences(claims: Claims) -> list[CostSlice]:
     found: list[CostSlice] = []
     for row in sorted(claims.synthetic, key=_rank):
         whole = interval_of(row)
-        found += _to_reach(row, claims.adjusted.get(row.key, ()), _without(whole, taken))
+        found += _to_reach(row, claims.adjusted.get(row.key, ()), without(whole, taken))
         taken.append(whole)
     return found
 
@@ -114,6 +114,22 @@ def span_of(rows: Sequence[CostSlice], window_ns: int, closed_through_ns: int) -
 def interval_of(row: CostSlice) -> Interval:
     """When a synthetic slice was, which always begins where its key says."""
     return Interval(row.key.window_start_ns, row.key.window_start_ns + row.length_ns)
+
+
+def without(whole: Interval, taken: Iterable[Interval]) -> list[Interval]:
+    """The parts of *whole* that none of *taken* has, in the order of time."""
+    left = [whole]
+    for other in taken:
+        left = [
+            part
+            for each in left
+            for part in (
+                Interval(each.start_ns, min(each.end_ns, other.start_ns)),
+                Interval(max(each.start_ns, other.end_ns), each.end_ns),
+            )
+            if part.start_ns < part.end_ns
+        ]
+    return left
 
 
 def added(rows: Sequence[CostSlice]) -> CostSlice:
@@ -197,21 +213,6 @@ def _at(row: CostSlice, price: Price, left: list[Interval]) -> CostSlice:
 
 def _bare(row: CostSlice) -> CostSlice:
     return replace(row, evidence=Evidence(row.evidence.method), measures=Measures())
-
-
-def _without(whole: Interval, taken: Iterable[Interval]) -> list[Interval]:
-    left = [whole]
-    for other in taken:
-        left = [
-            part
-            for each in left
-            for part in (
-                Interval(each.start_ns, min(each.end_ns, other.start_ns)),
-                Interval(max(each.start_ns, other.end_ns), each.end_ns),
-            )
-            if part.start_ns < part.end_ns
-        ]
-    return left
 
 
 def _cost(price: Price, parts: Iterable[Interval]) -> int:

@@ -1,6 +1,6 @@
 """Rows that cross the store's seam: what is written, what is asked, what is answered."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -77,6 +77,18 @@ class CommitReport:
     late: int = 0
     shared: tuple[SharedGpu, ...] = ()
     gaps: tuple[ClosedGap, ...] = ()
+
+
+def together(reports: Sequence[CommitReport]) -> CommitReport:
+    """What several commits did."""
+    return CommitReport(
+        sum(report.written for report in reports),
+        sum(report.duplicates for report in reports),
+        sum(report.conflicts for report in reports),
+        sum(report.late for report in reports),
+        tuple(shared for report in reports for shared in report.shared),
+        tuple(gap for report in reports for gap in report.gaps),
+    )
 
 
 @dataclass(frozen=True, slots=True)

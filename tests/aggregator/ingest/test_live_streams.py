@@ -112,6 +112,7 @@ def test_who_tells_too_often_or_too_much_is_not_shown_and_goes_on(play: Callable
             names = [f"{number:0500}" for number in range(MOST_BYTES // 500)]
             large = stream_pb2.Live(taken_at_ns=clock.now().wall_ns, table=ledger_pb2.Table(names=names))
             await peer.say(live=large)
+            await until(lambda: served.lives.messages == 3)
             clock.pass_ns(SHORTEST_NS)
             await tell(served, peer, clock.now().wall_ns, used=6)
             assert used_now(board, clock.now()) == [1.0]

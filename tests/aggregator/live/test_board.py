@@ -155,7 +155,9 @@ class Boards(RuleBasedStateMachine):
         if length <= MOST_BYTES and others + length <= ROOM:
             expected.said = bytes(length), self.elapsed_ns
 
-    @rule(by_ns=st.sampled_from([1, SHORTEST_NS // 2 - 1, SHORTEST_NS // 2, SHORTEST_NS, 3 * SHORTEST_NS + 1]))
+    @rule(
+        by_ns=st.sampled_from([1, SHORTEST_NS // 2 - 1, SHORTEST_NS // 2, SHORTEST_NS, 3 * SHORTEST_NS + 1])
+    )
     def wait(self, by_ns: int) -> None:
         self.elapsed_ns += by_ns
         self.look()

@@ -120,7 +120,9 @@ def test_rows_stand_by_node_device_and_holder() -> None:
         tell(board, node, NOW, *(seen(row) for row in rows))
     now = read(board.fresh(NOW), Wanted(), NOW.monotonic_ns)
     keys = [(row.slice.key.node.node, row.slice.key.device, row.slice.key.holder) for row in now.rows]
-    assert keys == [(name, *rest) for name in ("node-1", "node-2") for rest in ((GPU, POD), (MIG, UNALLOCATED))]
+    assert keys == [
+        (name, *rest) for name in ("node-1", "node-2") for rest in ((GPU, POD), (MIG, UNALLOCATED))
+    ]
 
 
 def test_measures_of_activity_are_of_the_time_that_the_device_lived() -> None:

@@ -16,6 +16,7 @@ from gpucost.trouble import EXIT_PERMISSION, EXIT_STORE, Retry, Stop
 
 from contracts.cluster_contract import ClusterContract
 from contracts.ledger_rows import AGENT, EVERYTHING, MINUTE_NS, a_batch, a_slice
+from contracts.held_time_contract import HeldTimeContract
 from contracts.lost_time_contract import LostTimeContract
 from contracts.quarantine_contract import QuarantineContract
 from contracts.store_contract import StoreContract
@@ -32,7 +33,7 @@ def store(tmp_path: Path) -> Iterator[DuckDBStore]:
     store.close()
 
 
-class TestDuckDBStore(StoreContract, LostTimeContract, ClusterContract, QuarantineContract):
+class TestDuckDBStore(StoreContract, LostTimeContract, HeldTimeContract, ClusterContract, QuarantineContract):
     pass
 
 
