@@ -77,7 +77,9 @@ class HeldTimeContract:
 
     def test_of_three_spools_each_adds_what_nobody_told(self, store: Store) -> None:
         third = MINUTE_NS // 3
-        for agent, end_ns in zip((AGENT, CLONE, AgentId(NODE, "epoch-3")), (third, 2 * third, 3 * third), strict=True):
+        for agent, end_ns in zip(
+            (AGENT, CLONE, AgentId(NODE, "epoch-3")), (third, 2 * third, 3 * third), strict=True
+        ):
             store.commit([a_batch(1, a_part(0, end_ns), agent=agent, closed_through_ns=START_NS + end_ns)])
         found = sums_by_reason(store)
         assert (found[""].charged_ns, found[SPOOL_CLONED].charged_ns) == (third, 2 * third)
@@ -104,6 +106,8 @@ class HeldTimeContract:
         assert sums_by_reason(store).keys() == {""}
 
     def test_within_an_epoch_keys_alone_decide(self, store: Store) -> None:
-        store.commit([a_batch(1, a_slice(0)), a_batch(1, a_slice(5), agent=AgentId(NODE, "e"), boot_id="other")])
+        store.commit(
+            [a_batch(1, a_slice(0)), a_batch(1, a_slice(5), agent=AgentId(NODE, "e"), boot_id="other")]
+        )
         assert store.commit([a_batch(2, unseen(a_slice(1)), a_slice(1))]).written == 2
         assert store.commit([a_batch(3, a_slice(6), agent=AgentId(NODE, "f"), boot_id="third")]).written == 1

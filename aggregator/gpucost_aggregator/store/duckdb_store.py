@@ -27,6 +27,7 @@ from gpucost_aggregator.store.closed_rows import (
 from gpucost_aggregator.store.duckdb_adjustments import write_adjustments
 from gpucost_aggregator.store.duckdb_backup import make_backup
 from gpucost_aggregator.store.duckdb_facts import LabelSets
+from gpucost_aggregator.store.duckdb_held_time import read_epochs
 from gpucost_aggregator.store.duckdb_opening import FILE_NAME, StoreOptions, database_trouble, open_store
 from gpucost_aggregator.store.duckdb_shared_gpus import SHARED_GPUS, read_shared_gpus
 from gpucost_aggregator.store.duckdb_writing import write_batches, write_closed_books
@@ -84,6 +85,7 @@ class DuckDBStore:
         self._cursors: WeakSet[duckdb.DuckDBPyConnection] = WeakSet()
         rows = self._connection.execute("SELECT content, label_set_id FROM label_sets").fetchall()
         self._label_sets = LabelSets(dict(rows))
+        self._epochs = read_epochs(self._connection)
 
     def identity(self) -> StoreIdentity:
         """Which store this is."""
@@ -101,7 +103,7 @@ class DuckDBStore:
             return CommitReport(0, 0, 0)
 
         def write() -> CommitReport:
-            report = write_batches(self._connection, batches, self._label_sets)
+            report = write_batches(self._connection, batches, self._label_sets, self._epochs)
             if any(batch.refused or batch.malformed for batch in batches):
                 quarantine.number_new(self._connection)
             return report

@@ -14,7 +14,7 @@ from gpucost.identity import NodeId
 from gpucost_aggregator.store.closed_rows import AdjustmentReason, ClosedBooks
 from gpucost_aggregator.store.duckdb_arriving import agent_columns, arriving, same
 from gpucost_aggregator.store.duckdb_facts import LabelSets, write_facts
-from gpucost_aggregator.store.duckdb_held_time import HeldTime, find_held_time
+from gpucost_aggregator.store.duckdb_held_time import Epochs, HeldTime, find_held_time
 from gpucost_aggregator.store.duckdb_lost_time import Arrival, find_lost_time, keep_lost_time, late_places
 from gpucost_aggregator.store.duckdb_progress import write_closed, write_progress, write_sequence_numbers
 from gpucost_aggregator.store.duckdb_shared_gpus import write_shared_gpus
@@ -35,12 +35,15 @@ _NOTHING_HELD = HeldTime()
 
 
 def write_batches(
-    connection: duckdb.DuckDBPyConnection, batches: Sequence[AcceptedBatch], label_sets: LabelSets
+    connection: duckdb.DuckDBPyConnection,
+    batches: Sequence[AcceptedBatch],
+    label_sets: LabelSets,
+    epochs: Epochs,
 ) -> CommitReport:
     """All that *batches* bring, in the transaction that is open on *connection*."""
     reports = []
     for part in _one_epoch_each(batches):
-        held = find_held_time(connection, part)
+        held = find_held_time(connection, part, epochs)
         arrivals = [Arrival(row, batch) for batch in part for row in batch.slices]
         reports.append(_write_slices(connection, [*arrivals, *held.rest], held))
         write_sequence_numbers(connection, part)

@@ -15,8 +15,8 @@ from gpucost.facts import WorkloadFacts
 from gpucost.trouble import EXIT_PERMISSION, EXIT_STORE, Retry, Stop
 
 from contracts.cluster_contract import ClusterContract
-from contracts.ledger_rows import AGENT, EVERYTHING, MINUTE_NS, a_batch, a_slice
 from contracts.held_time_contract import HeldTimeContract
+from contracts.ledger_rows import AGENT, EVERYTHING, MINUTE_NS, a_batch, a_slice
 from contracts.lost_time_contract import LostTimeContract
 from contracts.quarantine_contract import QuarantineContract
 from contracts.store_contract import StoreContract

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from gpucost.cost_slice import CostSlice
 from gpucost.identity import UNATTRIBUTED, Device, NodeId
-from gpucost.units import NS_PER_SECOND
 
 from contracts.asking import Web
 from contracts.hand_clock import HandClock
