@@ -40,7 +40,7 @@ _YOUNG_NS = 120 * NS_PER_SECOND
 _LONGEST_YOUNG_BACK_OFF_S = 10.0
 _MOST_DOUBLINGS = 16
 _DRAINING_PAUSE_S = 0.5
-_LONGEST_WAIT_S = 1.0
+_LONGEST_WAIT_S = 5.0
 _LONGEST_SPREAD_NS = 30 * NS_PER_SECOND
 
 
@@ -244,12 +244,17 @@ class _Session:
             elif (live := self._live()) is not None:
                 yield stream_pb2.FromNode(live=live)
             else:
-                self._wait()
+                # Until a fresh batch's turn or the next Live; whatever moves something ends it at once.
+                self._moved.wait(timeout=self._turn_in_s)
 
     def _live(self) -> stream_pb2.Live | None:
         """What the node looks like, if it is time to tell; it is never sent again."""
         now = self._stream.clock.now()
-        if not self._live_every_ns or now.monotonic_ns < self._live_due_ns:
+        if not self._live_every_ns:
+            return None
+        left_ns = self._live_due_ns - now.monotonic_ns
+        if left_ns > 0:
+            self._turn_in_s = min(self._turn_in_s, left_ns / NS_PER_SECOND)
             return None
         # Nodes tell at their own times, as their streams begin at their own.
         self._live_due_ns = now.monotonic_ns + self._live_every_ns
@@ -281,7 +286,10 @@ class _Session:
     def _next(self) -> Entry | None:
         now, spool = self._stream.clock.now(), self._stream.spool
         self._turn_in_s = _LONGEST_WAIT_S
-        if now.monotonic_ns < self._pause_until_ns or self._sent - self._durable >= _IN_FLIGHT:
+        if (paused_ns := self._pause_until_ns - now.monotonic_ns) > 0:
+            self._turn_in_s = min(_LONGEST_WAIT_S, paused_ns / NS_PER_SECOND)
+            return None
+        if self._sent - self._durable >= _IN_FLIGHT:
             return None
         if spool.position().next_sequence_number - 1 <= self._sent:
             return None  # without a look at the disk, as it is so nearly always
@@ -305,10 +313,6 @@ class _Session:
         if not self._stream.draining.is_set():
             return False
         return self._durable >= self._stream.spool.position().next_sequence_number - 1
-
-    def _wait(self) -> None:
-        # Until a fresh batch's turn; whatever moves something ends it at once.
-        self._moved.wait(timeout=self._turn_in_s)
 
 
 def worded(error: Exception) -> str:

@@ -135,7 +135,7 @@ class _Gpu:
         for window in self.cluster.windows:
             inside = by_window.pop(window.start_ns, [])
             unwatched_ns += self._window(window, through_ns, inside, waiting[window.start_ns], dues)
-            if window.is_stepped:
+            if self._slack_ns(window):
                 due_ns = max(0, min(window.end_ns, through_ns) - window.begin_ns)
                 held = (*inside, *waiting[window.start_ns])
                 stepped_ns += sum(row.charged_ns for row in held) - due_ns
@@ -149,6 +149,24 @@ class _Gpu:
         if death_ns is not None:
             unwatched_ns += max(0, min(death_ns, self.cluster.windows[-1].end_ns) - through_ns)
         self._downtime(unwatched_ns)
+
+    def _slack_ns(self, window: LabelledWindow) -> int:
+        """
+        By how much the window's length may differ from what the log of steps says; 0 where it is known.
+
+        A step that comes while the agent is away lies somewhere in that time.
+        """
+        slack_ns, ahead_ns = SEEN_NS if window.is_stepped else 0, 0
+        for step in self.comparison.book.steps:
+            if step.cluster != self.cluster.name:
+                continue
+            size_ns, ahead_ns = abs(step.ahead_ns - ahead_ns), step.ahead_ns
+            for span in self.comparison.book.spans:
+                begin_ns, end_ns = span.begin_ns - SEEN_NS, (span.end_ns or window.end_ns) + SEEN_NS
+                is_unseen = span.gpu_uuid == self.uuid and begin_ns <= step.at_ns <= end_ns
+                if is_unseen and begin_ns < window.end_ns + size_ns and window.begin_ns - size_ns < end_ns:
+                    slack_ns = max(slack_ns, size_ns + SEEN_NS)
+        return slack_ns
 
     def _stepped(self, window: LabelledWindow, off_ns: int) -> None:
         """Windows around a step of the clock lie where the agent saw it; together they are as long as they were."""
@@ -192,11 +210,12 @@ class _Gpu:
         held = sum(row.cost for row in (*rows, *waiting))
         due_ns = max(0, min(window.end_ns, through_ns) - window.begin_ns)
         cost_ns = (window.start_ns, window.start_ns + due_ns)
-        if window.is_stepped and abs(held_ns - due_ns) <= SEEN_NS:
+        slack_ns = self._slack_ns(window)
+        if slack_ns and abs(held_ns - due_ns) <= slack_ns:
             # Its length is the monotonic clock's, which nobody but the agent reads at that instant.
             due_ns = held_ns
         due = window_cost(self.cluster.nanodollars_per_hour, *cost_ns)
-        if window.is_stepped:
+        if slack_ns:
             due = self._stepped_cost(rows)
         found.windows += bool(due_ns or held_ns)
         found.expected += due
@@ -212,7 +231,7 @@ class _Gpu:
             found.by_reason["quarantined"] += row.charged_ns
         if due_ns:
             # Of the window that a node's last sign of life lies in, the books have the first part.
-            beyond_ns = 0 if window.is_stepped else window.end_ns - window.begin_ns - due_ns
+            beyond_ns = 0 if slack_ns else window.end_ns - window.begin_ns - due_ns
             self._holders(window, rows, dues, unwatched_ns + beyond_ns)
             self._money(rows)
         return unwatched_ns
@@ -260,7 +279,7 @@ class _Gpu:
             self.found.doubled += wrong
         if wrong:
             self.found.find(f"{self._at(window.start_ns)}: off by {off_ns} ns and {off_cost} nano-dollars")
-        if window.is_stepped:
+        if self._slack_ns(window):
             return
         length: dict[int, int] = defaultdict(int)
         for row in rows:
@@ -328,7 +347,8 @@ class _Gpu:
             cluster == self.cluster.name and near[0] < at < near[1]
             for cluster, at in self.comparison.book.jumps
         )
-        return room + jumps * CHANGE_NS
+        unseen_ns = self._slack_ns(window) - (SEEN_NS if window.is_stepped else 0)
+        return room + jumps * CHANGE_NS + unseen_ns
 
     def _downtime(self, unwatched_ns: int) -> None:
         """What nobody watched, beside the harness's log."""

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from accuracy.truth import Who
-from chaos.log_book import LogBook
+from chaos.log_book import LogBook, Step
 from contracts.chaos_by_hand import LENGTH_S, NS, SHARED, START, WHOLE, WINDOW_S, books, rows, verdict, who
 
 GAP = Who("unobserved", container="agent_gap")
@@ -126,3 +126,26 @@ def test_a_deleted_nodes_books_end_at_its_last_sign_of_life() -> None:
     assert (found.lost, found.doubled, found.unexplained, found.excess_ns) == (0, 0, 0, 0)
     assert found.unwatched_ns == 8 * NS + 6 * NS
     assert verdict(books(), book).doubled > 0
+
+
+def test_a_step_while_the_agent_is_away_lies_somewhere_in_that_time() -> None:
+    back, right = Step("one", START + 12 * NS, -2 * NS), Step("one", START + 41 * NS, 0)
+    steps = [(step.at_ns, step.ahead_ns) for step in (back, right)]
+    book = LogBook(steps=[back, right], jumps=[("one", at_ns) for at_ns, _ in steps])
+    for uuid in (WHOLE, SHARED):
+        book.begin([uuid], "agent", START + 38 * NS)
+        book.end(uuid, "agent", START + 53 * NS)
+    found = [row for row in books() if row.start_ns not in (of_window(1, WHOLE), of_window(5, WHOLE))]
+    for number, length in ((1, 12 * NS), (5, 8 * NS)):
+        start = of_window(number, WHOLE)
+        whole = {who("alone"): length} if number == 1 else {FREE: length}
+        found += [
+            *rows(WHOLE, start, whole),
+            *rows(SHARED, start, {who("half"): length // 2, FREE: length // 2}),
+        ]
+    seen_late = verdict(found, book, steps=steps)
+    assert (seen_late.lost, seen_late.doubled) == (0, 0)
+    short = [row for row in found if row.start_ns != of_window(5, WHOLE)]
+    for uuid, shares in ((WHOLE, {FREE: 9 * NS}), (SHARED, {FREE: 9 * NS})):
+        short += rows(uuid, of_window(5, WHOLE), shares)
+    assert verdict(short, book, steps=steps).doubled > 0

@@ -1,5 +1,6 @@
 """Who had a context on a GPU, and how much memory in it: the driver's lists of processes, look after look."""
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -28,6 +29,8 @@ class GpuMemory:
 
     def __init__(self) -> None:
         self._looks: list[tuple[int, tuple[_Context, ...]]] = []
+        self._mps_looks: list[tuple[int, tuple[_Context, ...]]] = []
+        """Those among them that saw a client of MPS, which most GPUs never have."""
 
     def add(
         self, at_ns: int, processes: tuple[RunningProcess, ...], identities: Mapping[int, Process]
@@ -38,6 +41,8 @@ class GpuMemory:
             for each in processes
         )
         self._looks.append((at_ns, contexts))
+        if any(each.mps for each in contexts):
+            self._mps_looks.append((at_ns, contexts))
 
     def by_holder(
         self, part: Interval, device: Device, holders: tuple[Holder, ...], directory: Directory
@@ -67,15 +72,15 @@ class GpuMemory:
 
     def has_mps(self, device: Device) -> bool:
         """Whether clients of MPS were seen lately; how a device is shared is not changed under its holders."""
-        looks = (contexts for _, looked in self._looks for contexts in looked)
-        return any(each.mps and _is_on(each, device) for each in looks)
+        contexts = (each for _, looked in self._mps_looks for each in looked)
+        return any(each.mps and _is_on(each, device) for each in contexts)
 
     def mps_limits(
         self, device: Device, holders: tuple[Holder, ...], directory: Directory
     ) -> dict[Holder, Fraction]:
         """The part of *device* that MPS lets a holder's clients use, where their environments say so."""
         limits: dict[Holder, Fraction] = {}
-        for _, contexts in self._looks:
+        for _, contexts in self._mps_looks:
             for each in contexts:
                 if each.mps and _is_on(each, device) and each.who is not None and each.who.mps_percent:
                     owner = directory.owner(each.who, holders)
@@ -86,11 +91,19 @@ class GpuMemory:
         """Drop looks from before *instant_ns*, but for the last of them."""
         before = [look for look in self._looks if look[0] < instant_ns]
         self._looks = before[-1:] + self._looks[len(before) :]
+        kept_from_ns = self._looks[0][0] if self._looks else instant_ns
+        self._mps_looks = [look for look in self._mps_looks if look[0] >= kept_from_ns]
 
     def _on(self, part: Interval, device: Device) -> Iterator[list[_Context]]:
-        for at_ns, contexts in self._looks:
-            if part.start_ns <= at_ns < part.end_ns:
-                yield [each for each in contexts if _is_on(each, device)]
+        for place in range(bisect_left(self._looks, part.start_ns, key=_at_ns), len(self._looks)):
+            at_ns, contexts = self._looks[place]
+            if at_ns >= part.end_ns:
+                return
+            yield [each for each in contexts if _is_on(each, device)]
+
+
+def _at_ns(look: tuple[int, tuple[_Context, ...]]) -> int:
+    return look[0]
 
 
 def _is_on(context: _Context, device: Device) -> bool:

@@ -63,20 +63,22 @@ class Spans:
         """
         watched = busy = samples = 0
         known: dict[str, int] = {}
-        for span in self._overlapping(interval):
+        spans = list(self._overlapping(interval))
+        has_edges = _has_edges(held, spans)
+        for span in spans:
             part = min(span.until_ns, interval.end_ns) - max(span.since_ns, interval.start_ns)
-            for name, ppm in (
-                ("sm_ns", span.sm_ppm),
-                ("tensor_ns", span.tensor_ppm),
-                ("dram_ns", span.dram_ppm),
-            ):
-                if ppm is not None:
-                    known[name] = known.get(name, 0) + part * ppm
+            if not (span.sm_ppm is span.tensor_ppm is span.dram_ppm is None):
+                for name, ppm in (
+                    ("sm_ns", span.sm_ppm),
+                    ("tensor_ns", span.tensor_ppm),
+                    ("dram_ns", span.dram_ppm),
+                ):
+                    if ppm is not None:
+                        known[name] = known.get(name, 0) + part * ppm
             if span.busy_ppm is None:
                 continue
             watched += part
-            whole = Interval(span.since_ns, span.until_ns)
-            if has_border(whole, held):
+            if has_edges and has_border(whole := Interval(span.since_ns, span.until_ns), held):
                 busy_ns = whole.length_ns * min(PPM, span.busy_ppm) // PPM
                 busy += PPM * part_in(busy_ns, whole, interval, held)
             else:
@@ -102,3 +104,11 @@ class Spans:
 
     def _first_after(self, instant_ns: int) -> int:
         return bisect_right(self._spans, instant_ns, key=lambda span: span.until_ns)
+
+
+def _has_edges(turns: Sequence[Interval], spans: Sequence[ActivitySpan]) -> bool:
+    """Whether a turn begins or ends within the time of *spans*; mostly none does, and no span has to be looked at."""
+    if not spans:
+        return False
+    from_ns, to_ns = spans[0].since_ns, spans[-1].until_ns
+    return any(from_ns < edge_ns < to_ns for turn in turns for edge_ns in (turn.start_ns, turn.end_ns))
