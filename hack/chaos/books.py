@@ -131,10 +131,15 @@ class _Gpu:
         if death_ns is not None:
             # The books of a node that is gone end at its last sign of life.
             through_ns = min(death_ns, max(self._ends(rows), default=self.cluster.windows[0].begin_ns))
-        unwatched_ns = stepped_ns = 0
+        unwatched_ns = stepped_ns = stray_ns = 0
         for window in self.cluster.windows:
             inside = by_window.pop(window.start_ns, [])
-            unwatched_ns += self._window(window, through_ns, inside, waiting[window.start_ns], dues)
+            lost_ns = self._window(window, through_ns, inside, waiting[window.start_ns], dues)
+            unwatched_ns += lost_ns
+            if lost_ns and not self._is_explained(window):
+                stray_ns += lost_ns
+                found = f"not watched for {lost_ns / NS:.3f} s, and nothing was done to it near"
+                self.found.find(f"{self._at(window.start_ns)}: {found}")
             if self._slack_ns(window):
                 due_ns = max(0, min(window.end_ns, through_ns) - window.begin_ns)
                 held = (*inside, *waiting[window.start_ns])
@@ -148,7 +153,14 @@ class _Gpu:
             self.found.find(f"{self.uuid[:12]}: books outside of its life, at {strange[0].start_ns}")
         if death_ns is not None:
             unwatched_ns += max(0, min(death_ns, self.cluster.windows[-1].end_ns) - through_ns)
-        self._downtime(unwatched_ns)
+        self._downtime(unwatched_ns, stray_ns)
+
+    def _is_explained(self, window: LabelledWindow) -> bool:
+        """Whether the harness's log has anything within a window's length of it."""
+        around_ns = self.comparison.window_ns
+        return bool(
+            self.comparison.book.reasons(self.uuid, window.begin_ns - around_ns, window.end_ns + around_ns)
+        )
 
     def _slack_ns(self, window: LabelledWindow) -> int:
         """
@@ -350,7 +362,7 @@ class _Gpu:
         unseen_ns = self._slack_ns(window) - (SEEN_NS if window.is_stepped else 0)
         return room + jumps * CHANGE_NS + unseen_ns
 
-    def _downtime(self, unwatched_ns: int) -> None:
+    def _downtime(self, unwatched_ns: int, stray_ns: int) -> None:
         """What nobody watched, beside the harness's log."""
         found, book = self.found, self.comparison.book
         life = self.cluster.windows[0].begin_ns, self.cluster.windows[-1].end_ns
@@ -360,8 +372,9 @@ class _Gpu:
         allowed_ns = self.comparison.window_ns * book.reasons(self.uuid, *life)
         found.unwatched_ns += unwatched_ns
         found.downtime_ns += downtime_ns
-        if (excess_ns := unwatched_ns - downtime_ns - allowed_ns) > 0:
-            found.excess_ns += excess_ns
+        excess_ns = max(0, unwatched_ns - downtime_ns - allowed_ns)
+        found.excess_ns += max(stray_ns, excess_ns)
+        if excess_ns:
             found.find(
                 f"{self.uuid[:12]}: not watched for {unwatched_ns / NS:.3f} s, of which the log explains"
                 f" {downtime_ns / NS:.3f} s and {allowed_ns / NS:.0f} s of windows"
