@@ -113,6 +113,9 @@ mutation: $(STAMP) ## change the pure ledger line by line; its tests have to not
 fuzz: $(STAMP) ## hostile inputs for all that parses what others send; planted bugs (SEED, SECONDS, CI=1, TARGETS, PLANTED)
 	$(BIN)/python -m fuzz
 
+capture: $(STAMP) ## what this version says on the wire, for later ones to understand; once a release
+	$(BIN)/python tests/captures/conversation.py
+
 golden: $(STAMP) library ## write the golden files anew; then read the diff
 	$(BIN)/python -m pytest -m "not gpu and not cluster and not browser" -k golden --update-golden $(PYTEST_ARGUMENTS)
 	git --no-pager diff --stat -- tests

@@ -17,6 +17,7 @@ from accuracy.expected import Dues
 from accuracy.plan import GpuPlan
 from accuracy.truth import Device, Truth, Who
 from chaos.answers import UNWATCHED, Answers, Row
+from chaos.clock_steps import RING_NS, ClockSteps
 from chaos.labels import SEEN_NS, LabelledWindow, RealTime
 from chaos.log_book import LogBook
 from demo.audit.formula import NS_PER_HOUR, window_cost
@@ -117,6 +118,10 @@ class _Gpu:
     uuid: str
     found: Verdict
 
+    @property
+    def _steps(self) -> ClockSteps:
+        return ClockSteps(self.comparison.book, self.cluster.name, self.uuid, self.comparison.window_ns)
+
     def compare(self, rows: Sequence[Row], aside: Sequence[Row], dues: Dues) -> None:
         self._once(rows)
         window_ns = self.comparison.window_ns
@@ -140,7 +145,7 @@ class _Gpu:
                 stray_ns += lost_ns
                 found = f"not watched for {lost_ns / NS:.3f} s, and nothing was done to it near"
                 self.found.find(f"{self._at(window.start_ns)}: {found}")
-            if self._slack_ns(window):
+            if self._steps.slack_ns(window):
                 due_ns = max(0, min(window.end_ns, through_ns) - window.begin_ns)
                 held = (*inside, *waiting[window.start_ns])
                 stepped_ns += sum(row.charged_ns for row in held) - due_ns
@@ -161,24 +166,6 @@ class _Gpu:
         return bool(
             self.comparison.book.reasons(self.uuid, window.begin_ns - around_ns, window.end_ns + around_ns)
         )
-
-    def _slack_ns(self, window: LabelledWindow) -> int:
-        """
-        By how much the window's length may differ from what the log of steps says; 0 where it is known.
-
-        A step that comes while the agent is away lies somewhere in that time.
-        """
-        slack_ns, ahead_ns = SEEN_NS if window.is_stepped else 0, 0
-        for step in self.comparison.book.steps:
-            if step.cluster != self.cluster.name:
-                continue
-            size_ns, ahead_ns = abs(step.ahead_ns - ahead_ns), step.ahead_ns
-            for span in self.comparison.book.spans:
-                begin_ns, end_ns = span.begin_ns - SEEN_NS, (span.end_ns or window.end_ns) + SEEN_NS
-                is_unseen = span.gpu_uuid == self.uuid and begin_ns <= step.at_ns <= end_ns
-                if is_unseen and begin_ns < window.end_ns + size_ns and window.begin_ns - size_ns < end_ns:
-                    slack_ns = max(slack_ns, size_ns + SEEN_NS)
-        return slack_ns
 
     def _stepped(self, window: LabelledWindow, off_ns: int) -> None:
         """Windows around a step of the clock lie where the agent saw it; together they are as long as they were."""
@@ -222,7 +209,7 @@ class _Gpu:
         held = sum(row.cost for row in (*rows, *waiting))
         due_ns = max(0, min(window.end_ns, through_ns) - window.begin_ns)
         cost_ns = (window.start_ns, window.start_ns + due_ns)
-        slack_ns = self._slack_ns(window)
+        slack_ns = self._steps.slack_ns(window)
         if slack_ns and abs(held_ns - due_ns) <= slack_ns:
             # Its length is the monotonic clock's, which nobody but the agent reads at that instant.
             due_ns = held_ns
@@ -291,7 +278,7 @@ class _Gpu:
             self.found.doubled += wrong
         if wrong:
             self.found.find(f"{self._at(window.start_ns)}: off by {off_ns} ns and {off_cost} nano-dollars")
-        if self._slack_ns(window):
+        if self._steps.slack_ns(window):
             return
         length: dict[int, int] = defaultdict(int)
         for row in rows:
@@ -315,12 +302,15 @@ class _Gpu:
             if device.gpu_uuid == self.uuid and window.begin_ns in windows:
                 held[device, who] += 0
         room_ns = self._room(window, unwatched_ns)
-        if any(
-            windows[window.begin_ns].used_ns > windows[window.begin_ns].reserved_ns
+        here = [
+            windows[window.begin_ns]
             for (device, _), windows in dues.items()
             if device.gpu_uuid == self.uuid and window.begin_ns in windows
-        ):
+        ]
+        if any(due.used_ns > due.reserved_ns for due in here):
             room_ns += BURST * self.comparison.window_ns
+        if self._steps.jumps(window.begin_ns - RING_NS, window.end_ns):
+            room_ns += sum(due.used_ns for due in here)
         for (device, who), ns in held.items():
             self.found.compared += 1
             self.found.holders.add(who)
@@ -355,11 +345,8 @@ class _Gpu:
         )
         room = ROUNDING_NS + len(edges) * CHANGE_NS + unwatched_ns
         room += READING * self.comparison.window_ns if is_shared else 0
-        jumps = sum(
-            cluster == self.cluster.name and near[0] < at < near[1]
-            for cluster, at in self.comparison.book.jumps
-        )
-        unseen_ns = self._slack_ns(window) - (SEEN_NS if window.is_stepped else 0)
+        jumps = self._steps.jumps(*near)
+        unseen_ns = self._steps.slack_ns(window) - (SEEN_NS if window.is_stepped else 0)
         return room + jumps * CHANGE_NS + unseen_ns
 
     def _downtime(self, unwatched_ns: int, stray_ns: int) -> None:

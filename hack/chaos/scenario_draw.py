@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import product
 from random import Random
 from typing import Any
 
@@ -15,6 +16,7 @@ from demo.audit.scenario import NS, offset_ns
 ALPHA, BETA = "alpha", "beta"
 H100, A100, L40S = "NVIDIA H100 80GB HBM3", "NVIDIA A100-SXM4-80GB", "NVIDIA L40S"
 _MODELS = (H100, A100, L40S)
+_LONG_S = 200
 _LIFE, _GAP = (14.0, 55.0), (1.0, 9.0)
 
 
@@ -144,15 +146,16 @@ def _pod(random: Random, name: str, span: Span, place: Entry, most: float) -> En
 
 
 def _fail(random: Random, nodes: Mapping[str, list[Entry]], length_s: int) -> None:
-    """Each way that a driver fails, once, on a node that stays."""
+    """Each way that a driver fails, on a node that stays: in a long run twice, as nobody may be looking."""
     places: tuple[tuple[str, int, Any, str], ...] = (
         (ALPHA, 0, 2, "lost"),
         (BETA, 0, 0, "error"),
         (ALPHA, 0, 1, "hang"),
         (BETA, 1, None, "uninitialized"),
     )
-    for cluster, node, gpu, kind in places:
-        begin = random.uniform(0.3, 0.75) * length_s
+    parts = [(0.3, 0.75)] if length_s < _LONG_S else [(0.1, 0.45), (0.5, 0.75)]
+    for (cluster, node, gpu, kind), (first, last) in product(places, parts):
+        begin = random.uniform(first, last) * length_s
         entry: Entry = {
             "kind": kind,
             "at": seconds(begin),
