@@ -28,15 +28,15 @@ FORGETS = """
 _right_next = _Session._next
 
 
-def _without_each_third(self):
+def _with_each_third_only(self):
     entry = _right_next(self)
-    if entry is not None and entry.sequence_number % 3 == 0:
+    if entry is not None and entry.sequence_number % 3:
         self._sent = entry.sequence_number
         return None
     return entry
 
 
-_Session._next = _without_each_third
+_Session._next = _with_each_third_only
 """
 
 

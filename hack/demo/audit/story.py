@@ -10,8 +10,8 @@ from demo.audit.scenario import NEVER, NS, Gpu, Hold
 STARTING_NS = 20 * NS
 """An agent that was started looks at its GPUs within this time, on a busy machine too."""
 
-LATENESS_NS = 10 * NS
-"""A window is closed this long after its end; until then it dies with its agent."""
+JOURNAL_NS = 3 * NS
+"""So much dies with an agent: readings are a second old when they are read, and are written down each two."""
 
 CHANGE_NS = 1 * NS
 """A change of holders is seen to the second, as the kubelet is asked every second."""
@@ -43,10 +43,16 @@ class NodeStory:
 
     def may_be_gap(self, start_ns: int, end_ns: int) -> bool:
         """Whether an agent's death can have touched a window."""
-        window_ns = end_ns - start_ns
         return any(
-            gone.start_ns - LATENESS_NS - window_ns < end_ns
+            gone.start_ns - JOURNAL_NS < end_ns
             and start_ns < min(gone.end_ns, NEVER - STARTING_NS) + STARTING_NS
+            for gone in self.without_agent
+        )
+
+    def may_lack_the_last(self, start_ns: int, end_ns: int) -> bool:
+        """Whether an agent died in a window or just after it: what it had not written down is gone with it."""
+        return any(
+            start_ns < gone.start_ns + JOURNAL_NS and gone.start_ns - JOURNAL_NS < end_ns
             for gone in self.without_agent
         )
 

@@ -73,6 +73,8 @@ def good() -> dict[str, object]:
         {"held": [[{"gpu_uuid": "GPU-1"}, [[{"kind": "container"}, "many"]]]]},
         {"held": [[{"gpu_uuid": "GPU-1"}, [["container", 1]]]]},
         {"held": [[{"serial": 1}, []]]},
+        {"held": [[{"gpu_uuid": "GPU-1", "gi": "one"}, []]]},
+        {"monotonic_ns": "7"},
         {"replicas": [[{"gpu_uuid": "GPU-1"}, 0]]},
         {"replicas": None},
         {"models": {"GPU-1": 4090}},
@@ -117,6 +119,7 @@ def whole() -> Checkpoint:
         {"GPU-1": "NVIDIA A30"},
         {"GPU-1": Partition(True, (instance,), 4, 4)},
         {device: {holder: Fraction(0), UNALLOCATED: Fraction(1, 3)}},
+        7,
     )
 
 
@@ -149,3 +152,24 @@ def test_what_is_wrong_with_it_is_said(wrong: dict[str, object], words: str) -> 
 def test_what_it_lacks_is_said() -> None:
     with pytest.raises(ValueError, match=r"^no checkpoint of the books: it lacks 'boot_id'$"):
         Checkpoint.from_json("{}")
+
+
+CUT = {"mig": True, "instances": [], "compute_total": 4, "memory_total": 4}
+INSTANCE = {"gi": 1, "profile": "", "placement": 0, "compute_slices": 1, "memory_slices": 1, "parts": []}
+PART = {"ci": 0, "uuid": "MIG-1", "compute_slices": 1}
+
+
+@pytest.mark.parametrize(
+    ("cut", "words"),
+    [
+        ({"mig": "yes"}, "'yes' is neither true nor false"),
+        ({"compute_total": -1}, "-1 is no whole number of 0 or more"),
+        ({"compute_total": -1, "instances": [INSTANCE]}, "-1 is no whole number of 0 or more"),
+        ({"instances": [{**INSTANCE, "gi": -2, "parts": [PART]}]}, "-2 is no whole number of 0 or more"),
+        ({"instances": [{**INSTANCE, "parts": [{**PART, "ci": -3}]}]}, "-3 is no whole number of 0 or more"),
+    ],
+)
+def test_every_number_of_a_partition_is_one(cut: dict[str, object], words: str) -> None:
+    partitions = {"GPU-1": {**CUT, **cut}}
+    with pytest.raises(ValueError, match=f"^no checkpoint of the books: {words}$"):
+        Checkpoint.from_json(json.dumps({**good(), "partitions": partitions}))

@@ -208,3 +208,21 @@ def test_however_often_the_clock_is_set_the_time_that_was_is_charged(steps: dict
     closed = lived(books, 400 + LATENESS // SECOND, steps)
     check(closed)
     assert total(closed) == (400 + LATENESS // SECOND) * SECOND
+
+
+def test_the_monotonic_clock_is_told_for_any_instant() -> None:
+    assert ticked().monotonic_at(0) is None
+    assert ticked((1_000, 500)).monotonic_at(3_000 * MS) == 2_500 * MS
+    assert ticked((1_000, 500)).monotonic_at(800 * MS) == 300 * MS
+    forward = ticked((1_000, 0), (33_000, 2_000))
+    assert forward.monotonic_at(2_000 * MS) == 1_000 * MS
+    back = ticked((9_000, 0), (6_000, 1_000))
+    assert back.monotonic_at(9_999 * MS) == 999 * MS, "before it was set back"
+    assert back.monotonic_at(10_000 * MS) == 5_000 * MS, "after that the clock has to get there again"
+
+
+def test_the_next_instant_that_was_is_after_all_that_never_was() -> None:
+    clock = ticked((1_000, 0), (33_000, 2_000), (45_000, 4_000))
+    for instant, expected in ((2_999, 2_999), (3_000, 33_000), (32_999, 33_000), (33_000, 33_000)):
+        assert clock.next_real_ns(instant * MS) == expected * MS
+    assert real_ms(clock, 34_000, 50_000) == [(34_000, 35_000), (45_000, 50_000)]

@@ -8,7 +8,7 @@ from gpucost.window import Interval
 
 from contracts.books_by_hand import ONE, PRICE, a_pod
 from gpucost_agent.ledger.closing import GpuWindow, close
-from gpucost_agent.ledger.layout import Layout
+from gpucost_agent.ledger.layout import ComputeInstance, GpuInstance, Layout
 from gpucost_agent.ledger.settle import Stretch, settle
 from gpucost_agent.ledger.spans import Efficiency
 
@@ -101,3 +101,35 @@ def test_who_holds_nothing_can_use_nothing_where_a_limit_is_enforced() -> None:
 def test_without_a_price_nothing_costs_anything() -> None:
     row = closed(Stretch(10, 10, {A: 10}), price=Price())["a"]
     assert (row.cost.nanodollars, row.cost.reserved_nanodollars, row.price.source) == (0, 0, "unknown")
+
+
+def test_activity_of_parts_is_in_whole_nanoseconds() -> None:
+    stretch = Stretch(3, 3, {A: 3}, {A: 2}, method="gpm", worker=A, efficiency=Efficiency(2, 1, 0))
+    measures = closed(stretch)["a"].measures
+    found = (measures.sm_active_ns, measures.tensor_active_ns, measures.dram_active_ns)
+    assert repr(found) == "(2, 1, 0)"
+
+
+def test_who_is_given_the_device_later_in_the_window_is_no_shadow() -> None:
+    before = Stretch(10, 10, {}, {A: 5}, method="ring", samples=1, shadows=frozenset({A}))
+    after = Stretch(10, 10, {A: 10}, {A: 5}, method="ring", samples=1)
+    assert closed(before)["a"].flags == ("shadow",)
+    assert closed(before, after)["a"].flags == ()
+
+
+def test_a_device_of_two_layouts_is_as_long_as_both() -> None:
+    def layout(*numbers: int) -> Layout:
+        instances = tuple(
+            GpuInstance(gi, "1g", gi, 1, 1, (ComputeInstance(0, 1, (Stretch(40, 40, {A: 40}),)),))
+            for gi in numbers
+        )
+        return Layout(40, (), instances, 4, 4, partitioned=True)
+
+    rows = close(GpuWindow(NODE, ONE, 0, Interval(0, 80), (layout(1), layout(1, 2))), PRICE)
+    assert {row.key.device.gi: row.length_ns for row in rows if row.key.holder == A} == {1: 80, 2: 40}
+
+
+def test_nobody_watched_a_rest_of_which_nobody_can_say_anything() -> None:
+    layout = Layout(40, (), (), 4, 4, rest=((40, unobserved("layout_unknown")),), partitioned=True)
+    (row,) = close(GpuWindow(NODE, ONE, 0, Interval(0, 40), (layout,)), PRICE)
+    assert (row.time.idle_ns, row.time.unmeasured_ns, row.evidence.watched_ns) == (0, 40, 0)

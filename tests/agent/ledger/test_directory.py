@@ -224,3 +224,17 @@ def test_without_kubernetes_processes_are_told_apart_as_people_call_them(
     owner = Directory(stand_alone=True).owner(who, [])
     assert (owner.kind, owner.pod_uid) == (HolderKind.HOST, "")
     assert (owner.namespace, owner.pod, owner.container) == holder
+
+
+def test_a_static_pod_is_meant_by_its_id_on_the_node_too() -> None:
+    directory = told(Directory(), 0, replace(pod("mirror"), static_uid="file"))
+    life = directory.life(replace(MAIN, pod_uid="file"), at(0))
+    assert life is not None
+    assert life.uid == "mirror"
+
+
+def test_of_two_pods_that_come_later_the_first_is_meant() -> None:
+    directory = Directory()
+    for uid, second in (("one", 10), ("two", 20)):
+        directory.learn_pod("ns", "web-0", uid, at(second))
+    assert directory.holder(MAIN, at(5)).pod_uid == "one"

@@ -138,3 +138,10 @@ def test_parts_without_slices_did_nothing() -> None:
     instance = GpuInstance(1, "3g.40gb", 0, 3, 4, (ComputeInstance(0, "a", 0), ComputeInstance(1, "b", 0)))
     found = over_parts(Seen("gpm", 100, 50, 1), instance, {}, {0, 1})
     assert [each.busy_ns for each in found.values()] == [0, 0]
+
+
+def test_what_is_full_takes_no_more_and_the_others_take_the_rest() -> None:
+    """The second is full in the second round only: 28 of 30 are 10, 10 and 8."""
+    instance = an_instance(1, slices=4, parts=(1, 1, 1))
+    found = over_parts(Seen("gpm", 10, 7, 1), instance, {0: 6, 1: 3, 2: 1}, {0, 1, 2})
+    assert [found[ci].busy_ns for ci in (0, 1, 2)] == [10, 10, 8]

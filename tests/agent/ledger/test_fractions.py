@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from gpucost.clock import Instant
 from gpucost.identity import Device
 
 from contracts.books_by_hand import (
@@ -291,3 +292,13 @@ def test_a_label_says_nothing_of_a_gpu_that_is_not_shared() -> None:
     hear(books, START, END, {ONE: ["a"]})
     learn(books, START, labels={"nvidia.com/gpu.replicas": "4"})
     assert billed(books) == {(ONE, "a"): (60, 0, 0, 60)}
+
+
+def test_fractions_that_overlap_do_so_also_while_the_clock_shows_time_twice() -> None:
+    most = GpuFraction("main", ONE, share_ppm=750_000)
+    books = told({ONE: ["a", "b"]}, *(an_object(name, fractions=[most]) for name in ("a", "b")))
+    books.tick(Instant(at(20), at(0)))
+    books.tick(Instant(at(11), at(1)))
+    closed = close_all(books, END + LATENESS)
+    assert closed[0].lengths_ns[ONE] == 70 * SECOND
+    assert row_of(closed, ONE, "a").flags == ("overlapping",)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from contracts.books_by_hand import ONE, SECOND, START, an_answer
 from gpucost_agent.ledger.holdings import Holdings
+from gpucost_agent.readings import DeviceId
 
 GRACE = 60 * SECOND
 DEVICE = Device(ONE)
@@ -209,3 +210,12 @@ def test_periods_cover_an_interval_exactly(
     for earlier, later in pairwise(periods):
         assert earlier.interval.end_ns == later.interval.start_ns
     assert all(period.interval.length_ns > 0 for period in periods)
+
+
+def test_a_gpu_that_is_not_shared_has_no_replicas() -> None:
+    history = Holdings(START, GRACE)
+    answer = an_answer(START, {ONE: ["a"]}, unmapped=["x::0"])
+    whole, unknown = DeviceId("gpu", ONE, DEVICE), DeviceId("gpu", "x::0", None, 0)
+    history.heard(replace(answer, allocatable=(whole, unknown)))
+    assert history.latest is not None
+    assert history.latest.replicas == {}

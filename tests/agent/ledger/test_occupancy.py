@@ -177,3 +177,79 @@ def test_where_claims_are_hidden_whatever_looks_free_may_be_held() -> None:
     hidden, directory = Holdings(START, 60 * SECOND), Directory()
     hidden.heard(replace(an_answer(START, {}), claims_hidden=True))
     assert Occupants(hidden, directory, ()).at(START).claims_hidden
+
+
+def test_an_occupancy_is_cut() -> None:
+    whole = Occupancy(MINUTE, {}, unmapped=1)
+    half = Interval(START, START + 30 * SECOND)
+    assert whole.cut(half) == replace(whole, interval=half)
+    assert whole.cut(Interval(START - 1, START)) is None
+
+
+def test_of_two_pods_of_one_name_the_second_holds_from_when_it_was_heard_of() -> None:
+    directory, holdings = Directory(), Holdings(START, 60 * SECOND)
+    for uid, second in (("one", 0), ("two", 30)):
+        pods = [an_object("a", uid="one", gone_ns=START + 30 * SECOND)] if uid == "two" else []
+        directory.learn(
+            ClusterReading(an_instant(START + second * SECOND), "c", None, (*pods, an_object("a", uid=uid)))
+        )
+    holdings.heard(an_answer(START, {ONE: ["a"]}))
+    found = Occupants(holdings, directory, (a_gpu(ONE),)).periods(MINUTE)
+    uids = [
+        (each.interval.start_ns, holder.pod_uid)
+        for each in found
+        for holder in (each.by_device or {}).get(Device(ONE), {})
+    ]
+    assert uids == [(START, "one"), (START + 30 * SECOND, "two")]
+
+
+def test_where_fractions_do_not_count_an_id_that_nobody_can_map_is_one_all_the_same() -> None:
+    directory, holdings = Directory(), Holdings(START, 60 * SECOND)
+    pod = an_object("stranger", fractions=[GpuFraction("main", ONE, share_ppm=500_000)])
+    directory.learn(ClusterReading(an_instant(START), "c", None, (pod,)))
+    holdings.heard(an_answer(START, {}, unmapped=["x"]))
+    for fractions, ids in ((True, ()), (False, ("x",))):
+        occupants = Occupants(holdings, directory, (a_gpu(ONE),), fractions)
+        assert occupants.unmapped_ids(START) == ids
+
+
+def test_a_fraction_for_no_container_by_name_is_the_first_ones_of_each_pod() -> None:
+    directory, holdings = Directory(), Holdings(START, 60 * SECOND)
+    quarter = GpuFraction("", ONE, share_ppm=250_000)
+    pods = tuple(an_object(name, fractions=[quarter]) for name in ("a", "b"))
+    directory.learn(ClusterReading(an_instant(START), "c", None, pods))
+    holdings.heard(an_answer(START, {ONE: ["a", "b"]}, replicas=4))
+    now = Occupants(holdings, directory, (a_gpu(ONE),)).at(START)
+    shares = {holder.pod: part.share for holder, part in (now.by_device or {})[Device(ONE)].items()}
+    assert shares == {"a": Fraction(1, 4), "b": Fraction(1, 4)}
+
+
+def test_a_fraction_of_a_container_that_its_pods_object_does_not_list_yet() -> None:
+    directory, holdings = Directory(), Holdings(START, 60 * SECOND)
+    pod = replace(an_object("a", fractions=[GpuFraction("", ONE, share_ppm=250_000)]), containers=())
+    directory.learn(ClusterReading(an_instant(START), "c", None, (pod,)))
+    holdings.heard(an_answer(START, {ONE: ["a"]}, replicas=4))
+    now = Occupants(holdings, directory, (a_gpu(ONE),)).at(START)
+    assert [part.share for part in (now.by_device or {})[Device(ONE)].values()] == [Fraction(1, 4)]
+
+
+def test_a_pod_of_a_group_has_its_fraction_also_while_its_containers_are_not_told() -> None:
+    directory, holdings = Directory(), Holdings(START, 60 * SECOND)
+    placeholder = replace(an_object("holds", reserves="g"), reserves_uuid=ONE)
+    member = replace(an_object("a", fractions=[GpuFraction("", group="g", share_ppm=250_000)]), containers=())
+    directory.learn(ClusterReading(an_instant(START), "c", None, (placeholder, member)))
+    holdings.heard(an_answer(START, {}))
+    now = Occupants(holdings, directory, (a_gpu(ONE),)).at(START)
+    (holder,) = (now.by_device or {})[Device(ONE)]
+    assert (holder.pod, holder.container) == ("a", "")
+
+
+def test_what_the_kubelet_gave_a_pod_of_a_group_is_no_group() -> None:
+    directory, holdings = Directory(), Holdings(START, 60 * SECOND)
+    placeholder = replace(an_object("holds", reserves="g"), reserves_uuid=THREE)
+    quarter = GpuFraction("main", share_ppm=250_000)
+    member = an_object("a", fractions=[replace(quarter, group="g"), replace(quarter, gpu_uuid=TWO)])
+    directory.learn(ClusterReading(an_instant(START), "c", None, (placeholder, member)))
+    holdings.heard(an_answer(START, {ONE: ["a"]}))
+    now = Occupants(holdings, directory, tuple(a_gpu(uuid) for uuid in ALL)).at(START)
+    assert {device.gpu_uuid for device in now.by_device or {}} == {TWO, THREE}

@@ -6,8 +6,8 @@ from gpucost.window import Interval
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts.books_by_hand import an_instance, cut_into
-from gpucost_agent.ledger.partitions import Partitions
+from contracts.books_by_hand import SECOND, an_instance, cut_into
+from gpucost_agent.ledger.partitions import Partitions, Period
 from gpucost_agent.readings import WHOLE, Partition
 
 ONE, TWO = cut_into(an_instance(1)), cut_into(an_instance(1), an_instance(2))
@@ -104,3 +104,16 @@ def test_periods_cover_an_interval_exactly(
     assert (periods[0][0], periods[-1][1]) == (start, start + length)
     assert all(earlier[1] == later[0] for earlier, later in pairwise(periods))
     assert all(begin < end for begin, end, _ in periods)
+
+
+def test_what_no_look_is_near_to_is_not_seen() -> None:
+    nobody = list(history().periods(Interval(0, 10)))
+    assert nobody == [Period(Interval(0, 10), None, is_seen=False)]
+    minute = 60 * SECOND
+    partitions = history((200 * SECOND, ONE))
+    before, near, after = (Interval(*each) for each in ((0, 140), (140, 260), (260, 400)))
+    assert list(partitions.periods(Interval(0, 400 * SECOND))) == [
+        Period(Interval(each.start_ns * SECOND, each.end_ns * SECOND), ONE, is_seen=each is near)
+        for each in (before, near, after)
+    ]
+    assert list(partitions.periods(Interval(0, minute))) == [Period(Interval(0, minute), ONE, is_seen=False)]

@@ -150,3 +150,13 @@ def test_time_without_use_by_process_is_a_shortfall_where_other_time_has_it() ->
     activity.add_samples(RingSample(end * SECOND, 1_000_000) for end in range(6, 11))
     found = found_in(activity, holders(A, B))
     assert seconds(found) == {A: 3.025, B: 2.025, UNATTRIBUTED: 4.95}
+
+
+def test_an_idle_device_was_sampled_all_the_same() -> None:
+    assert found_in(seen(0), holders(A, B)) == Usage(10 * SECOND, {}, "ring", 10)
+    assert found_in(seen(30), holders()) == Usage(10 * SECOND, {UNATTRIBUTED: 3 * SECOND}, "ring", 10)
+
+
+def test_rows_that_name_nobody_say_that_no_holder_did_it() -> None:
+    found = found_in(seen(30, {}), holders(A, B, memory={A: 1}))
+    assert (seconds(found), found.method) == ({UNATTRIBUTED: 3}, "ring_process")
