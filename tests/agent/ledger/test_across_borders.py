@@ -163,10 +163,10 @@ def test_its_process_did_nothing_after_it_and_others_did() -> None:
 
 def test_who_holds_it_just_after_is_no_shadow() -> None:
     """Nobody knows so exactly when it came."""
-    books, end = new_books(), START + 30 * SECOND
+    books, end = new_books(), START + MINUTE
     learn(books, START, an_object("a"))
     hear(books, START, end, {ONE: []})
-    hear(books, end + SECOND, START + MINUTE + LATENESS, {ONE: ["a"]})
+    hear(books, end + SECOND, end + LATENESS, {ONE: ["a"]})
     books.read_gpu(a_look(end - SECOND, ring=[(end - SECOND, 0)]), {})
     books.read_gpu(a_look(end, ring=[(end, 50)], uses=uses(end - SECOND, end, {1: 50})), {1: OWN})
     assert row_of(close_all(books, START + MINUTE + LATENESS), ONE, "a").flags == ()
