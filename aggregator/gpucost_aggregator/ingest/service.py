@@ -47,6 +47,8 @@ _TOKEN_REVOKED = Ending(
     "the token is not valid any more: renew what the agent's --token-file holds",
 )
 _LONGEST_LIFE_NS = 86_400 * NS_PER_SECOND
+_SHORTEST_LIFE_NS = 5 * NS_PER_SECOND
+"""A token that was let in past its end, within the clocks' leeway, is good for so long; its file may have a new one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +217,7 @@ class CostStreamService(stream_pb2_grpc.CostStreamServicer):
         if session.ending is not None:
             # Who does not read may not read this either; the connection's own age ends such a call at last.
             with suppress(TimeoutError):
+                await session.settle(limits.end_s)
                 async with asyncio.timeout(limits.end_s):
                     await context.abort(session.ending.code, session.ending.reason)
 
@@ -222,7 +225,7 @@ class CostStreamService(stream_pb2_grpc.CostStreamServicer):
         if session.caller.until_ns is None:
             return None
         left_ns = session.caller.until_ns - self._parts.clock.now().wall_ns
-        left_s = min(max(0, left_ns), _LONGEST_LIFE_NS) / NS_PER_SECOND
+        left_s = min(max(_SHORTEST_LIFE_NS, left_ns), _LONGEST_LIFE_NS) / NS_PER_SECOND
         return asyncio.get_running_loop().call_later(left_s, session.end, _TOKEN_ENDED)
 
     def _look_for_duplicates(self, greeting: Greeting, log: FilteringBoundLogger) -> None:

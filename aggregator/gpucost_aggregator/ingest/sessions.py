@@ -72,6 +72,7 @@ class Session:
     gap: SequenceGap | None = None
     pending: asyncio.Queue[Pending] = field(default_factory=lambda: asyncio.Queue(MAX_PENDING))
     _sending: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _writing: asyncio.Future[None] | None = None
 
     def end(self, ending: Ending) -> None:
         """Stop reading, for the first reason that is given."""
@@ -88,12 +89,20 @@ class Session:
         """
         try:
             async with asyncio.timeout(self.send_s), self._sending:
-                await self.line.write(message)
+                # Not ended with its task: gRPC ends no call while it writes, and the caller would wait for ever.
+                self._writing = asyncio.ensure_future(self.line.write(message))
+                self._writing.add_done_callback(_look_at)
+                await asyncio.shield(self._writing)
         except TimeoutError:
             self.end(NOT_READ)
             if asyncio.current_task() is self.task:
                 await asyncio.sleep(0)  # Where the reader's own task ends here, as anywhere else.
             raise
+
+    async def settle(self, patience_s: float) -> None:
+        """Wait until nothing is being written any more, but no longer than that."""
+        if self._writing is not None:
+            await asyncio.wait({self._writing}, timeout=patience_s)
 
     async def acknowledge(self) -> None:
         """Answer each batch once it is durable, many at once where they are; ends where one is not kept."""
@@ -132,6 +141,12 @@ class Session:
             return False
         self.durable = max(self.durable, batch.sequence_number)
         return True
+
+
+def _look_at(written: asyncio.Future[None]) -> None:
+    # Who waits for it hears of it; where nobody waits any more, it is no news.
+    if not written.cancelled():
+        written.exception()
 
 
 def _is_done(batch: Pending) -> bool:
