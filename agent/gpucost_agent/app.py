@@ -189,6 +189,7 @@ def _stand_alone(room: Room) -> int:
 
 
 def _wait(room: Room, keeping: Keeping) -> None:
+    heap.settle()
     while not room.wait(SHOW_SPOOL_S):
         keeping.show_spool()
 
