@@ -1,4 +1,4 @@
-"""The kubelet: who holds what, asked each second or two, and at once when something happened on the node."""
+"""The kubelet: who holds what, asked each second, and at once when it has written an allocation down."""
 
 from typing import Protocol
 
@@ -17,9 +17,6 @@ PODS_KEPT_NS = 120 * NS_PER_SECOND
 
 HOLDERS_PERIOD_S = 1.0
 """A release lies between two answers, so a second bounds how wrong its instant can be."""
-
-TOLD_PERIOD_S = 2.0
-"""So often where the API server tells of pods: it dates their ends, and whatever it tells is asked about at once."""
 
 FIRST_LOOKS_S = 5.0
 """An id of a partitioned GPU means a device once the GPU was looked at; one that hangs is not waited for longer."""
@@ -68,10 +65,8 @@ def watch_holders(room: Room, source: HolderSource, files: HostFiles) -> None:
             complaint.works()
             unmapped = _learn(room, reading, files)
             told.answer(unmapped, reading.claims_hidden)
-        told_of = room.cluster_now()
-        period_s = HOLDERS_PERIOD_S if told_of is None or trouble_of_pods is not None else TOLD_PERIOD_S
-        for _ in range(round(room.left_s(period_s) / _GLANCE_S)):
-            if room.wait(_GLANCE_S) or source.changed or room.cluster_now() is not told_of:
+        for _ in range(round(room.left_s(HOLDERS_PERIOD_S) / _GLANCE_S)):
+            if room.wait(_GLANCE_S) or source.changed:
                 break
 
 
