@@ -1,6 +1,9 @@
 """The agent is killed, or asked to end, in the middle of a window, and comes back."""
 
-from contracts.failing_run import near
+from contracts.failing_run import RESOLUTION_S, near
+
+JOURNAL_S = 3
+"""Readings are a second old when they are read, and are written down each second; a busy machine takes longer."""
 
 
 def test_who_held_a_gpu_before_and_after_carries_it(run):
@@ -8,7 +11,7 @@ def test_who_held_a_gpu_before_and_after_carries_it(run):
     assert paid.keys() == {"kept", "unobserved:node_starting"}
     away_s = run.happened["crash is back"] - 33 + run.happened["crash is back again"] - 60
     # What the agent that was killed had read lies in its journal.
-    assert paid["kept"].unmeasured == near(away_s)
+    assert away_s - RESOLUTION_S < paid["kept"].unmeasured < away_s + RESOLUTION_S + 2 * JOURNAL_S
     carried = [row for row in run.books["crash"].rows(run.uuid("crash", 0)) if "carried" in row.flags]
     assert {row.key.holder.pod for row in carried} == {"kept"}
     assert all(row.time.idle_ns < row.time.charged_ns for row in carried)
@@ -17,7 +20,8 @@ def test_who_held_a_gpu_before_and_after_carries_it(run):
 def test_where_the_holders_changed_meanwhile_nobody_is_billed(run):
     paid = run.paid("crash", 1)
     assert paid.keys() == {"ended", "later", "unobserved:agent_gap", "unobserved:node_starting"}
-    assert paid["unobserved:agent_gap"].charged == near(run.happened["crash is back"] - 33)
+    away_s = run.happened["crash is back"] - 33
+    assert away_s - RESOLUTION_S < paid["unobserved:agent_gap"].charged < away_s + RESOLUTION_S + JOURNAL_S
     assert paid["later"].charged == near(run.happened["end"] - run.happened["crash is back"])
 
 

@@ -12,8 +12,8 @@ from gpucost_agent.loops.room import Room
 
 CLOSING_PERIOD_S = 0.5
 
-FLUSHED_EACH = 4
-"""The journal is written each so many turns; what a kill may lose of two seconds is less than a window by far."""
+FLUSHED_EACH = 2
+"""The journal is written each so many turns; what a kill may lose of a second is less than a window by far."""
 
 Keep = Callable[[ClosedWindow], None]
 """Keeps a closed window; called in the windows' order, by one thread at a time."""

@@ -11,7 +11,7 @@ STARTING_NS = 20 * NS
 """An agent that was started looks at its GPUs within this time, on a busy machine too."""
 
 JOURNAL_NS = 3 * NS
-"""So much dies with an agent: readings are a second old when they are read, and are written down each two."""
+"""So much dies with an agent: readings are a second old when they are read, and are written down each second."""
 
 CHANGE_NS = 1 * NS
 """A change of holders is seen to the second, as the kubelet is asked every second."""
