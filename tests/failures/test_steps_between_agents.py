@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 from gpucost.clock import Instant
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from contracts.books_by_hand import LONG_AGO, ONE, SECOND, START, a_look, an_answer, new_books
@@ -112,6 +112,9 @@ def test_a_step_while_no_agent_is_there(step: int, well: bool) -> None:
     st.dictionaries(st.integers(1, END_S - 50), st.sampled_from(STEPS), max_size=5),
     st.dictionaries(st.integers(1, END_S - 50), st.tuples(st.booleans(), st.integers(1, 40)), max_size=4),
 )
+@example(
+    {1: 86_400, 32: -300}, {1: (False, 30), 40: (True, 1)}
+)  # set back into time that never was, and closed there
 def test_however_both_fall_the_time_that_was_is_charged(
     steps: dict[int, int], ends: dict[int, tuple[bool, int]]
 ) -> None:

@@ -84,11 +84,12 @@ class ClockSteps:
         """What the monotonic clock showed when all that windows up to *instant_ns* tell was over; None if unknown."""
         if self._last is None:
             return None
-        open_ns = self._last.wall_ns - instant_ns
-        if open_ns > 0:
-            open_ns = sum(real.length_ns for real in self.real(Interval(instant_ns, self._last.wall_ns)))
+        # Asked of an instant that is past all steps, as the wall may have been set back into time that never was.
+        steps_end_ns = max((step.end_ns for step in (*self._never, *self._twice)), default=instant_ns)
+        past_ns = max(self._last.wall_ns, instant_ns, steps_end_ns) + 1
+        open_ns = sum(real.length_ns for real in self.real(Interval(instant_ns, past_ns)))
         again_ns = sum(twice.length_ns for twice in self._twice if twice.end_ns > instant_ns)
-        return self._last.monotonic_ns - open_ns - again_ns
+        return self._last.monotonic_ns + past_ns - self._last.wall_ns - open_ns - again_ns
 
     def forget_before(self, instant_ns: int) -> None:
         """Drop what no interval from *instant_ns* on needs: windows before it are closed."""

@@ -219,6 +219,8 @@ def test_the_monotonic_clock_is_told_for_any_instant() -> None:
     back = ticked((9_000, 0), (6_000, 1_000))
     assert back.monotonic_at(9_999 * MS) == 999 * MS, "before it was set back"
     assert back.monotonic_at(10_000 * MS) == 5_000 * MS, "after that the clock has to get there again"
+    both = ticked((1_000, 0), (33_000, 2_000), (13_000, 12_000))
+    assert both.monotonic_at(13_000 * MS) == 2_000 * MS, "set back into time that never was"
 
 
 def test_the_next_instant_that_was_is_after_all_that_never_was() -> None:
