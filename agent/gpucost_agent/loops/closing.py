@@ -10,10 +10,8 @@ from gpucost_agent.ledger.books import KEPT_NS, ClosedWindow
 from gpucost_agent.ledger.laws import window_breaches
 from gpucost_agent.loops.room import Room
 
-CLOSING_PERIOD_S = 0.5
-
-FLUSHED_EACH = 2
-"""The journal is written each so many turns; what a kill may lose of a second is less than a window by far."""
+CLOSING_PERIOD_S = 1.0
+"""The journal is written as often; what a kill may lose of a second is less than a window by far."""
 
 Keep = Callable[[ClosedWindow], None]
 """Keeps a closed window; called in the windows' order, by one thread at a time."""
@@ -21,11 +19,9 @@ Keep = Callable[[ClosedWindow], None]
 
 def close_windows(room: Room, keep: Keep) -> None:
     """Thread that settles."""
-    turn = 0
     while not room.wait(CLOSING_PERIOD_S):
         close_due(room, keep)
-        turn += 1
-        if room.journal is not None and turn % FLUSHED_EACH == 0:
+        if room.journal is not None:
             room.journal.flush()
 
 

@@ -1,4 +1,4 @@
-"""The kubelet: who holds what, asked each second, and at once when it has written an allocation down."""
+"""The kubelet: who holds what, asked each second or two, and at once when something happened on the node."""
 
 from typing import Protocol
 
@@ -18,13 +18,16 @@ PODS_KEPT_NS = 120 * NS_PER_SECOND
 HOLDERS_PERIOD_S = 1.0
 """A release lies between two answers, so a second bounds how wrong its instant can be."""
 
+TOLD_PERIOD_S = 2.0
+"""So often where the API server tells of pods: it dates their ends, and whatever it tells is asked about at once."""
+
 FIRST_LOOKS_S = 5.0
 """An id of a partitioned GPU means a device once the GPU was looked at; one that hangs is not waited for longer."""
 
 _LOOKED_S = 0.05
 
-_GLANCE_S = 0.2
-"""So often it is looked whether the kubelet wrote an allocation down; a look is one stat."""
+_GLANCE_S = 0.5
+"""So often it is looked whether the kubelet wrote an allocation down, which its file dates; a look is one stat."""
 
 
 class HolderSource(Protocol):
@@ -56,6 +59,7 @@ def watch_holders(room: Room, source: HolderSource, files: HostFiles) -> None:
             of_pods.failing(trouble_of_pods)
         else:
             of_pods.works()
+        told_of, period_s = room.cluster_now(), HOLDERS_PERIOD_S
         try:
             reading = source.read()
         except Retry as trouble:
@@ -65,8 +69,10 @@ def watch_holders(room: Room, source: HolderSource, files: HostFiles) -> None:
             complaint.works()
             unmapped = _learn(room, reading, files)
             told.answer(unmapped, reading.claims_hidden)
-        for _ in range(round(room.left_s(HOLDERS_PERIOD_S) / _GLANCE_S)):
-            if room.wait(_GLANCE_S) or source.changed:
+            if told_of is not None and trouble_of_pods is None:
+                period_s = TOLD_PERIOD_S
+        for _ in range(max(1, round(room.left_s(period_s) / _GLANCE_S))):
+            if room.wait(_GLANCE_S) or source.changed or room.cluster_now() is not told_of:
                 break
 
 

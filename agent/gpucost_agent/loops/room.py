@@ -50,19 +50,19 @@ class Room:
     last_read_ns: dict[str, int] = field(default_factory=dict)
     failed: list[Stop] = field(default_factory=list)
 
-    def wait(self, period_s: float) -> bool:
+    def wait(self, period_s: float, turn_s: float = 0.0) -> bool:
         """
-        Wait for the next multiple of *period_s* on the monotonic clock; whether the agent ends.
+        Wait until *turn_s* after the next multiple of *period_s* on the monotonic clock; whether the agent ends.
 
-        So all loops wake together, and what one brings into the processor's caches serves the others: a look then
-        costs half of what it costs alone.
+        So all loops wake near each other, and what one brings into the processor's caches serves the others: a look
+        then costs half of what it costs alone.
         """
-        return self.stop.wait(self.left_s(period_s))
+        return self.stop.wait(self.left_s(period_s, turn_s))
 
-    def left_s(self, period_s: float) -> float:
+    def left_s(self, period_s: float, turn_s: float = 0.0) -> float:
         """How long it is to that instant; to the one after it where it is too near to rest until then."""
         period_ns = round(period_s * NS_PER_SECOND)
-        left_ns = period_ns - self.clock.now().monotonic_ns % period_ns
+        left_ns = period_ns - (self.clock.now().monotonic_ns - round(turn_s * NS_PER_SECOND)) % period_ns
         if left_ns < period_ns // 10:
             left_ns += period_ns
         return left_ns / NS_PER_SECOND

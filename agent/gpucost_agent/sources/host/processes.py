@@ -1,10 +1,10 @@
 """The host's /proc: whose a PID is, and when the node booted."""
 
+import os
 import re
 from collections import OrderedDict
 from collections.abc import Collection
 from dataclasses import dataclass
-from io import FileIO
 from pathlib import Path
 
 from gpucost.clock import Clock
@@ -17,6 +17,7 @@ from gpucost_agent.sources.host.cgroup_paths import parse_cgroup
 _MOST_REMEMBERED = 4_096
 _REMEMBERED_NS = 60 * NS_PER_SECOND
 _LONGEST_ENVIRONMENT = 1 << 20
+_ONE_READ = 4_096  # bytes; nearly all that is read here is shorter
 # A process writes its own environment: more digits than a percentage has are none, and int() refuses thousands.
 _MPS_PERCENT = re.compile(rb"(?:^|\0)CUDA_MPS_ACTIVE_THREAD_PERCENTAGE=0*(\d{1,3})(?:\.\d*)?(?=\0|$)")
 _INITS = frozenset({"systemd", "init", "machined"})
@@ -140,9 +141,15 @@ class Processes:
             return ""
 
     def _text(self, name: str) -> str:
-        # Commands are bytes of the process's own choice. Read each second for each process: plainly, that is cheap.
-        with FileIO(f"{self._folder}/{name}") as file:
-            return file.readall().decode("utf-8", "replace")
+        # Commands are bytes of the process's own choice. Read each second for each process, so without a file object.
+        number = os.open(f"{self._folder}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            text = b""
+            while part := os.read(number, _ONE_READ):
+                text += part
+        finally:
+            os.close(number)
+        return text.decode("utf-8", "replace")
 
 
 def parse_stat(text: str) -> tuple[int, str]:
