@@ -39,7 +39,7 @@ class Keeping:
                 workloads,
                 gpu_facts,
                 interval.end_ns,
-                self.quoting.prices.book.version,
+                self.quoting.prices.at(interval.start_ns).book.version,
             )
             whole = batch_to_bytes(content)
             if len(whole) <= LARGEST_BATCH:

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gpucost.cost_slice import Price
-from gpucost.prices import GpuContext, Prices
+from gpucost.prices import GpuContext
 
+from gpucost_agent.fleet_prices import NodePrices
 from gpucost_agent.loops.room import Room
 from gpucost_agent.readings import Gpu, Node
 
@@ -14,7 +15,7 @@ from gpucost_agent.readings import Gpu, Node
 class Quoting:
     """Prices for the GPUs of one node."""
 
-    prices: Prices
+    prices: NodePrices
     cluster: str
 
     def quote(self, room: Room, gpu_uuid: str, at_ns: int) -> Price:
@@ -24,7 +25,8 @@ class Quoting:
         A node's price is divided over the GPUs that were there when the window began.
         """
         gpu = next(gpu for gpu in room.books.gpus() if gpu.uuid == gpu_uuid)
-        return self.prices.quote(self._context(room, gpu, room.books.gpus(at_ns)), gpu_uuid, at_ns)
+        context = self._context(room, gpu, room.books.gpus(at_ns))
+        return self.prices.at(at_ns).quote(context, gpu_uuid, at_ns)
 
     def contexts(self, room: Room) -> Mapping[str, GpuContext]:
         """What the price of each GPU depends on, by UUID."""

@@ -46,14 +46,14 @@ _LONGEST_SPREAD_NS = 30 * NS_PER_SECOND
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who speaks, as Hello says it. *cluster_uid* is asked at each Hello, as it may be learned late."""
+    """Who speaks, as Hello says it. What is asked at each Hello may be learned late, or change."""
 
     node: NodeId
     cluster_uid: Callable[[], str]
     boot_id: str
     version: str
     window_ns: int
-    price_book_version: str
+    price_book_version: Callable[[], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,10 @@ class Listener(Protocol):
 
     def rejected(self, sequence_number: int, reasons: list[str]) -> None:
         """Slices of a batch were set aside at the aggregator."""
+        ...
+
+    def prices_sent(self, version: str, yaml: bytes) -> None:
+        """The fleet's price book is *yaml*; both empty: it has none. The one call that may wait, for the disk."""
         ...
 
 
@@ -208,6 +212,8 @@ class _Session:
         elif kind == "reject":
             reasons = sorted({refused.reason for refused in answer.reject.refused})
             self._stream.listener.rejected(answer.reject.sequence_number, reasons)
+        elif kind == "price_book":
+            self._stream.listener.prices_sent(answer.price_book.version, answer.price_book.yaml)
         self._moved.set()
 
     def _agree(self, welcome: stream_pb2.Welcome) -> None:
@@ -277,7 +283,7 @@ class _Session:
             last_batch_sha256=position.last_sha256,
             window_ns=caller.window_ns,
             clock_ns=self._stream.clock.now().wall_ns,
-            price_book_version=caller.price_book_version,
+            price_book_version=caller.price_book_version(),
         )
 
     def _goodbye(self) -> stream_pb2.Goodbye:

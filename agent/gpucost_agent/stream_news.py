@@ -5,6 +5,7 @@ from gpucost.units import NS_PER_SECOND
 from gpucost_agent.fleet_clock import DISTRUSTED_NS, REPORTED_NS
 from gpucost_agent.loops.room import Room
 from gpucost_agent.news import News
+from gpucost_agent.price_news import PriceNews
 from gpucost_agent.spool import Spool
 
 CLOCK_NOTE = "clock"
@@ -14,8 +15,8 @@ CLOCK_NOTE = "clock"
 class StreamNews:
     """A ``stream.Listener``."""
 
-    def __init__(self, room: Room, news: News, spool: Spool) -> None:
-        self._room, self._news, self._spool = room, news, spool
+    def __init__(self, room: Room, news: News, spool: Spool, prices: PriceNews) -> None:
+        self._room, self._news, self._spool, self._prices = room, news, spool, prices
 
     def heard(self, clock_ns: int) -> None:
         """The aggregator's clock shows *clock_ns* now."""
@@ -40,6 +41,7 @@ class StreamNews:
         self._room.metrics.connected.set(1)
         self._room.log.info("stream_connected", durable=durable)
         self._news.tell_again()
+        self._prices.connected()
 
     def disconnected(self, reason: str) -> None:
         """It does not any more."""
@@ -50,3 +52,7 @@ class StreamNews:
         """Slices were set aside."""
         self._room.metrics.rejected.inc()
         self._room.log.error("slices_rejected", sequence_number=sequence_number, reasons=reasons)
+
+    def prices_sent(self, version: str, yaml: bytes) -> None:
+        """The fleet's price book, or that there is none."""
+        self._prices.sent(version, yaml)

@@ -31,6 +31,7 @@ from gpucost.wire import WindowSlices, table_to_message  # noqa: E402
 from contracts import sliced_fleet  # noqa: E402
 from contracts.agent_peer import a_hello, a_message  # noqa: E402
 from contracts.ledger_rows import GPU, MINUTE_NS, POD, START_NS, a_free_slice, a_slice  # noqa: E402
+from contracts.price_books import a_book  # noqa: E402
 from gpucost_aggregator.store.rows import AgentId  # noqa: E402
 
 _LENGTH = struct.Struct(">I")
@@ -105,6 +106,9 @@ def from_aggregator() -> Iterator[stream_pb2.FromAggregator]:
             price_book_version="2026-11-01",
             live_interval_ns=8_000_000_000,
         )
+    )
+    yield stream_pb2.FromAggregator(
+        price_book=stream_pb2.PriceBook(version="2026-11-01", yaml=a_book("2026-11-01"))
     )
     yield stream_pb2.FromAggregator(slow=stream_pb2.Slow(wait_ns=2_000_000_000))
     refused = stream_pb2.Reject.Refused(slice=3, reason="is from the future")

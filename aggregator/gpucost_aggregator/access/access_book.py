@@ -5,15 +5,14 @@ One small file, ``access.json`` in the data directory, for its owner alone; each
 """
 
 import json
-import os
 import re
 import threading
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from gpucost.durable_file import replace_file
 from gpucost.trouble import EXIT_PERMISSION, EXIT_STORE, Reject, Retry, Stop
 
 from gpucost_aggregator.access.refusal import Refused, Why
@@ -157,7 +156,7 @@ class AccessBook:
 
     def _keep(self, facts: _Facts) -> None:
         try:
-            _replace(self._file, _as_json(facts))
+            replace_file(self._file, _as_json(facts).encode())
         except OSError as trouble:
             raise Retry(f"{self._file}: can not be written: {trouble.strerror}") from None
         self._facts = facts
@@ -200,21 +199,3 @@ def _facts(body: Any) -> _Facts:
             raise ValueError("an entry is no token's")
     bindings = {str(name): Binding(**each) for name, each in body["clusters"].items()}
     return _Facts({entry.token_id: entry for entry in tokens}, bindings, bool(body["has_joined"]))
-
-
-def _replace(file: Path, text: str) -> None:
-    """*text* is in *file*, durably, or what was there before; nobody else can read it at any time."""
-    draft = file.with_name(f"{file.name}.new")
-    with suppress(FileNotFoundError):
-        draft.unlink()
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as writing:
-        writing.write(text)
-        writing.flush()
-        os.fsync(writing.fileno())
-    draft.replace(file)
-    folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
