@@ -3,6 +3,7 @@
 from fuzz.target import Target
 from fuzz.targets import (
     agents_books,
+    aggregators,
     callers,
     cluster_facts,
     driver_rows,
@@ -22,6 +23,7 @@ TARGETS: tuple[Target, ...] = tuple(
         stream_messages,
         cluster_facts,
         callers,
+        aggregators,
         kubelet_files,
         host_files,
         exporter_text,

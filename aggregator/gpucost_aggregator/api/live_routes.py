@@ -63,6 +63,11 @@ def _body(ask: Ask, nodes: tuple[str, ...], seen: Look) -> Fields:
         "taken_at": None if taken is None else {"first": to_rfc3339(taken[0]), "last": to_rfc3339(taken[1])},
         "interval_seconds": seen.interval_ns / NS_PER_SECOND,
         "nodes": {"heard": seen.heard, "expected": seen.expected},
+        "replicas": {
+            "asked": seen.replicas.asked,
+            "answered": seen.replicas.asked - seen.replicas.silent,
+            "silent": None if seen.replicas.named is None else list(seen.replicas.named),
+        },
         "filter": {"cluster": list(ask.clusters), "namespace": list(ask.namespaces), "node": list(nodes)},
         "rows": [_who(row) | _measured(row) for row in seen.now.rows],
         "cut": seen.now.cut,

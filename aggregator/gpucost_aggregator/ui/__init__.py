@@ -1,5 +1,5 @@
 """
 The page: reports as HTML, finished on the server.
 
-May know reports and gpucost; views are finished strings, templates only place them.
+May know reports, live, the row types of the store and gpucost; views are finished strings, templates only place them.
 """

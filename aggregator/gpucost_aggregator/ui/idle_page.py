@@ -25,6 +25,7 @@ from gpucost_aggregator.ui.free_states import (
     state_seen,
 )
 from gpucost_aggregator.ui.pages import render
+from gpucost_aggregator.ui.replicas import silence
 from gpucost_aggregator.ui.sentences import over_time
 from gpucost_aggregator.ui.shadow_table import ShadowTable, shadow_table
 from gpucost_aggregator.ui.shell import shell
@@ -85,6 +86,7 @@ class IdlePage:
     as_of: str
     live_href: str
     live_seconds: str
+    silence: str
 
 
 def idle_page(
@@ -121,6 +123,7 @@ def idle_page(
         as_of=as_of(around),
         live_href=around.live(dict.fromkeys(row.node for row in shown)),
         live_seconds=f"{seen.interval_ns / NS_PER_SECOND:.0f}",
+        silence=silence(seen.replicas),
     )
     return render("idle.html", shell("Idle", around), view=view)
 

@@ -15,6 +15,9 @@ LATE_AFTER_NS = 180 * NS_PER_SECOND
 
 LATE_WINDOWS = 4
 
+MOST_NAMED = 5
+"""More namespaces than this are counted above a page, not named."""
+
 
 @dataclass(frozen=True, slots=True)
 class Link:
@@ -75,7 +78,7 @@ def shell(title: str, around: Surroundings) -> Shell:
         clusters=_clusters(around),
         chips=tuple(
             Link(f"namespace {name}", around.link(around.path, namespace=_without(around, name)))
-            for name in around.picked_namespaces
+            for name in _asked(around)
         ),
         crumb=_crumb(around),
         banners=_banners(around, lag_ns),
@@ -107,13 +110,21 @@ def _clusters(around: Surroundings) -> tuple[Link, ...]:
     )
 
 
+def _asked(around: Surroundings) -> tuple[str, ...]:
+    """Namespaces that can be taken away again; others are the reader's own part."""
+    asked = around.state.get("namespace", "").split(",")
+    return tuple(name for name in around.picked_namespaces if name in asked)
+
+
 def _without(around: Surroundings, name: str) -> str:
-    return ",".join(each for each in around.picked_namespaces if each != name)
+    return ",".join(each for each in _asked(around) if each != name)
 
 
 def _crumb(around: Surroundings) -> str:
     where = fmt.names(around.picked_clusters) or "All clusters"
-    if around.picked_namespaces:
+    if len(around.picked_namespaces) > MOST_NAMED:
+        where = f"{where} · {len(around.picked_namespaces)} namespaces"
+    elif around.picked_namespaces:
         where = f"{where} · namespace {fmt.names(around.picked_namespaces)}"
     if not around.has_data:
         return where

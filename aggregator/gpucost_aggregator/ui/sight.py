@@ -10,6 +10,7 @@ from gpucost.units import NS_PER_SECOND
 
 from gpucost_aggregator.live.reading import LiveRow
 from gpucost_aggregator.reports.holding import Holding
+from gpucost_aggregator.ui.replicas import ALL_ANSWERED, Replicas
 from gpucost_aggregator.ui.surroundings import Surroundings
 
 NOW_IN_USE = "In use"
@@ -34,7 +35,7 @@ class Sight:
     """
     What nodes told last, by device. *heard* and *expected* count nodes, None where they are not the reader's.
 
-    *asks*: whether the page is about now at all; one of last week is not.
+    *asks*: whether the page is about now at all; one of last week is not. *replicas* are the aggregators asked.
     """
 
     asks: bool = False
@@ -42,6 +43,7 @@ class Sight:
     heard: int | None = None
     expected: int | None = None
     interval_ns: int = 0
+    replicas: Replicas = ALL_ANSWERED
 
     def of(self, holding: Holding) -> Now | None:
         """What *holding* is now: a pod on its device, or a device that nobody held; None where nobody can tell."""
@@ -64,12 +66,19 @@ class Sight:
         return f"{SINCE_A_MOMENT}, {_ago(min(ages))}" if ages else SINCE_A_MOMENT
 
 
-def sight(rows: Iterable[LiveRow], heard: int | None, expected: int | None, interval_ns: int) -> Sight:
+def sight(
+    rows: Iterable[LiveRow],
+    heard: int | None,
+    expected: int | None,
+    interval_ns: int,
+    replicas: Replicas = ALL_ANSWERED,
+) -> Sight:
     """What *rows* show."""
     found: dict[tuple[str, ...], list[LiveRow]] = {}
     for row in rows:
         found.setdefault(_device(row), []).append(row)
-    return Sight(True, {key: tuple(same) for key, same in found.items()}, heard, expected, interval_ns)
+    by_device = {key: tuple(same) for key, same in found.items()}
+    return Sight(True, by_device, heard, expected, interval_ns, replicas)
 
 
 def freshness(seen: Sight, around: Surroundings) -> str:

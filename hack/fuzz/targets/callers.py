@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from fuzz.drawing import changed, json_inputs, odd_texts
 from fuzz.shapes import see_typed
 from fuzz.target import Target, holds, text_of
-from gpucost_aggregator.access.readers_file import SHORTEST_TOKEN, parse_readers
+from gpucost_aggregator.access.readers_file import ANY_IDENTITY, SHORTEST_TOKEN, Readers, parse_readers
 from gpucost_aggregator.access.refusal import Refused
 from gpucost_aggregator.access.service_accounts import account_caller, peek
 from gpucost_aggregator.access.tokens import LONGEST_TOKEN, id_of
@@ -72,9 +72,12 @@ READERS = b"""readers:
   token: 0123456789abcdefghij
   clusters: [prod]
   namespaces: [chat, shop]
-- name: all
-  identity: "*"
+- name: alice
+  identity: alice@example.com
 - {name: bot, token_sha256: 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef}
+review:
+  cluster: prod
+  user_prefix: "oidc:"
 """
 WRITERS = b"""certificates:
 - name: agent.prod.example
@@ -105,6 +108,7 @@ _TOKENS = (
         b"'",
     ),
     *(b"certificates:", b"issuers:", b"review:", b"agents: [a:b]", b"http://", b"a:b:c", b'"\\0"'),
+    *(b'identity: "*"', b"review: {cluster: lab}", b"group_prefix: ", b"system:"),
 )
 file_bytes = st.one_of(
     changed([READERS, WRITERS], _TOKENS),
@@ -129,14 +133,28 @@ def check_files(data: bytes) -> bool:
             continue
         taken = True
         holds(parse(parse_yaml(text, "f.yaml")) == found, "read twice, a file says two things")
-        for entry in found if isinstance(found, tuple) else (found,):
-            see_typed(entry)
-        for entry in found if isinstance(found, tuple) else ():
-            holds(bool(entry.sha256) != bool(entry.identity), f"{entry} is known by both, or by nothing")
-            holds(entry.reader.name, "a reader has no name")
-    holds(data != READERS or len(parse_readers(parse_yaml(text, "f"))) == 3, "readers were lost")
+        see_typed(found)
+        if isinstance(found, Readers):
+            see_readers(found)
+    holds(data != READERS or len(parse_readers(parse_yaml(text, "f")).entries) == 3, "readers were lost")
     holds(SHORTEST_TOKEN >= 20, "tokens may be guessed")
     return taken
+
+
+def see_readers(found: Readers) -> None:
+    """Whoever reads is known by one thing, and nobody by a name of Kubernetes' own."""
+    for entry in found.entries:
+        holds(bool(entry.sha256) != bool(entry.identity), f"{entry} is known by both, or by nothing")
+        holds(entry.reader.name, "a reader has no name")
+    if found.review is None:
+        return
+    holds(found.review.cluster, "nobody knows whose API server is asked")
+    holds(
+        all(entry.identity != ANY_IDENTITY for entry in found.entries), "everybody is named, and asked about"
+    )
+    user = found.review.user("alice", ("dev", "system:masters"))
+    own = [name for name in (user.name, *user.groups) if name.startswith("system:")]
+    holds(own == ["system:authenticated"], f"{user} is one of Kubernetes' own")
 
 
 _ROOM = "aggregator/gpucost_aggregator/access"
@@ -144,7 +162,11 @@ TARGETS = (
     Target("tokens", (f"{_ROOM}/service_accounts.py", f"{_ROOM}/tokens.py"), token_bytes, check_token),
     Target(
         "access_files",
-        (f"{_ROOM}/readers_file.py", f"{_ROOM}/writers_file.py", f"{_ROOM}/yaml_words.py"),
+        (
+            *(f"{_ROOM}/{name}_file.py" for name in ("readers", "writers")),
+            f"{_ROOM}/kube_user.py",
+            f"{_ROOM}/yaml_words.py",
+        ),
         file_bytes,
         check_files,
     ),

@@ -16,7 +16,7 @@ from gpucost_aggregator.store.rows import NodeProgress
 
 NOW = from_rfc3339("2026-11-21T08:00:00Z") + NS_PER_SECOND
 PAGES = ("/", "/namespaces", "/models", "/idle")
-ALWAYS_THERE = {"/healthz", "/readyz", "/metrics", "/api/v1/openapi.json"}
+ALWAYS_THERE = {"/healthz", "/readyz", "/metrics", "/api/v1/openapi.json", "/api/v1/live/glimpses"}
 
 
 class BrokenStore(MemoryStore):

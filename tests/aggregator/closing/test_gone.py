@@ -9,6 +9,7 @@ import pytest
 import structlog
 from gpucost.clock import Instant
 from gpucost.facts import ClusterFacts, NodeFacts
+from gpucost.trouble import Retry
 from gpucost.units import NS_PER_DAY, NS_PER_SECOND
 
 from contracts.ledger_rows import EVERYTHING, MINUTE_NS, NODE, START_NS, a_batch, a_slice
@@ -16,6 +17,7 @@ from contracts.memory_store import MemoryStore
 from gpucost_aggregator.closing.closer import Closer, close_gone_nodes
 from gpucost_aggregator.closing.gone import SILENT_NS, SPOOL_BOUND_NS, gone
 from gpucost_aggregator.ingest.counts import Counts
+from gpucost_aggregator.lease import StoreLease
 from gpucost_aggregator.reports.completeness import completeness
 from gpucost_aggregator.store.rows import Dimension, NodeProgress
 
@@ -57,7 +59,7 @@ def a_store() -> MemoryStore:
 
 def test_its_books_are_closed_up_to_its_last_sign_of_life() -> None:
     store, now_ns = a_store(), START_NS + 60 * MINUTE_NS
-    (closed,) = close_gone_nodes(store, now_ns)
+    (closed,) = close_gone_nodes(store, StoreLease(), now_ns)
     assert (closed.progress.node, closed.slices) == (NODE, 2)
     found = {total.key[0]: total.sums for total in store.totals(EVERYTHING, [Dimension.REASON])}
     assert found["node_gone"].unmeasured_ns == 95 * NS_PER_SECOND
@@ -65,12 +67,12 @@ def test_its_books_are_closed_up_to_its_last_sign_of_life() -> None:
     known = completeness(store.progress(), (), now_ns)
     assert known.silent == ()
     assert known.complete_through_ns == START_NS + 3 * MINUTE_NS
-    assert close_gone_nodes(store, now_ns) == []
+    assert close_gone_nodes(store, StoreLease(), now_ns) == []
 
 
 def test_a_spool_that_comes_back_replaces_what_was_closed() -> None:
     store = a_store()
-    close_gone_nodes(store, START_NS + 60 * MINUTE_NS)
+    close_gone_nodes(store, StoreLease(), START_NS + 60 * MINUTE_NS)
     store.commit([a_batch(3, a_slice(2)), a_batch(4, a_slice(3))])
     (total,) = store.totals(EVERYTHING, [Dimension.REASON])
     assert total.key == ("",)
@@ -79,26 +81,28 @@ def test_a_spool_that_comes_back_replaces_what_was_closed() -> None:
 
 
 def test_the_closer_counts_and_tells() -> None:
-    store, counts = a_store(), Counts()
+    store, counts, troubles = a_store(), Counts(), [Retry("full for a moment")]
 
     async def scene() -> list[dict[str, object]]:
         async def alone(call: Callable[[], T], /) -> T:
+            if troubles:
+                raise troubles.pop()
             return call()
 
         with structlog.testing.capture_logs() as logged:
-            closer = Closer(
-                store, alone, _At(START_NS + 60 * MINUTE_NS), counts, structlog.get_logger(), 0.001
-            )
+            clock, log = _At(START_NS + 60 * MINUTE_NS), structlog.get_logger()
+            closer = Closer(store, alone, clock, counts, log, StoreLease(), 0.001)
             task = asyncio.create_task(closer.run())
-            while not counts.nodes_gone:
-                await asyncio.sleep(0.001)
+            async with asyncio.timeout(30):
+                while not counts.nodes_gone:
+                    await asyncio.sleep(0.001)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
         return [dict(each) for each in logged]
 
     logged = asyncio.run(scene())
     assert counts.nodes_gone == 1
-    assert [each["event"] for each in logged] == ["node_gone"]
+    assert [each["event"] for each in logged] == ["gone_nodes_not_closed", "node_gone"]
 
 
 class _At:

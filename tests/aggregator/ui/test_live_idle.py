@@ -23,6 +23,7 @@ from gpucost_aggregator.live.board import Board
 from gpucost_aggregator.store.rows import AgentId
 from gpucost_aggregator.ui import sight
 from gpucost_aggregator.ui.pages import static_file, static_link
+from gpucost_aggregator.ui.replicas import Replicas, silence
 
 OTHER = Device("GPU-00000000-0000-0000-0000-000000000003")
 AWAY = NodeId("east", "node-2")
@@ -140,6 +141,10 @@ def test_the_script_says_what_the_server_says() -> None:
         "no live data from ",
     ):
         assert f'"{phrase}' in script
+    said = silence(Replicas(3, 1, ["10.0.0.7:8080"]))
+    for phrase in (" aggregators did not answer", ": what ", " nodes do now is not shown."):
+        assert phrase in said
+        assert f'"{phrase}' in script
 
 
 def drawn(web: Web, answer: object, folder: Path) -> str:
@@ -190,5 +195,13 @@ def test_the_script_shows_what_changed_without_a_reload(tmp_path: Path) -> None:
     same = drawn(before, before.get("/api/v1/live").json, tmp_path)
     assert "below" not in same
     assert "Free now" in same
+    for replicas in (Replicas(3, 1, ["10.0.0.7:8080"]), Replicas(9, 5, [f"10.0.0.{n}:1" for n in range(5)])):
+        told = {
+            "asked": replicas.asked,
+            "answered": replicas.asked - replicas.silent,
+            "silent": replicas.named,
+        }
+        assert silence(replicas) in drawn(before, answer | {"replicas": told}, tmp_path)
+    assert "aggregators" not in text
     gone = drawn(before, None, tmp_path)
     assert "As of the window that ended 02:41 UTC, no live data" in gone

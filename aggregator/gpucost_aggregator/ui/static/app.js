@@ -53,8 +53,14 @@
     if ((pod ? own : on).some(used) || (pod && on.some((each) => each.holder_kind === "unattributed" && used(each)))) return ["In use", since];
     return pod && own.length && own.every((each) => !each.unmeasured_ratio) ? ["quiet now"] : [];
   };
+  const silence = ({ asked, answered, silent }) => {
+    const quiet = asked - answered, names = silent ?? [], more = names.length - 3;
+    const which = names.slice(0, 3).concat(more > 0 ? [more + " more"] : []).join(", ");
+    return quiet ? quiet + " of " + asked + " aggregators did not answer" + (which && " (" + which + ")") + ": what " + (quiet === 1 ? "its" : "their") + " nodes do now is not shown." : "";
+  };
   const show = (answer) => {
     let changed = 0;
+    say(document.querySelector(".silence"), silence(answer.replicas));
     for (const row of document.querySelectorAll("tr[data-devices]")) {
       const [state, since] = seen(row, answer.rows), lately = row.querySelector(".lately"), now = row.querySelector(".now");
       if (lately) { say(lately, state === "quiet now" ? state : state && lately.textContent ? "in use " + since : ""); continue; }
