@@ -11,7 +11,10 @@ from pathlib import Path
 from grpc_tools import protoc
 
 ROOT = Path(__file__).resolve().parent.parent / "proto"
-SOURCES = ("gpucost/v1/ledger.proto", "gpucost/v1/stream.proto", "gpucost/kubelet/v1/api.proto")
+SOURCES = (
+    *("gpucost/v1/ledger.proto", "gpucost/v1/stream.proto", "gpucost/v1/peers.proto"),
+    "gpucost/kubelet/v1/api.proto",
+)
 SUFFIXES = ("_pb2.py", "_pb2.pyi", "_pb2_grpc.py")
 
 

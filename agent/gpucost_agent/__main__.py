@@ -10,6 +10,7 @@ from gpucost.trouble import Stop
 
 from gpucost_agent import app, settings, watch_app
 from gpucost_agent.check import EXIT_PARTLY, check
+from gpucost_agent.fleet_prices import open_prices
 
 
 def main() -> None:
@@ -31,13 +32,15 @@ def _run(argv: list[str]) -> int:
         return _check(values)
     if command == settings.WATCH.name:
         return watch_app.run(values)
+    # The spool tells what each pod of the node costs; its folder may be older, and open to all.
+    os.umask(0o077)
     return app.run(values)
 
 
 def _check(values: settings.Settings) -> int:
     """What would stop the agent gives its own exit code; else 1 if something can not be read."""
     exit_code = 0
-    for finding in check(values, app.load_prices(values), SystemClock()):
+    for finding in check(values, open_prices(values.price_book), SystemClock()):
         sys.stdout.write(f"{finding}\n")
         sys.stdout.flush()
         if exit_code in (0, EXIT_PARTLY):

@@ -18,15 +18,16 @@ import grpc
 from gpucost import __version__, logs, tls
 from gpucost.clock import Clock, Instant
 from gpucost.identity import NodeId
-from gpucost.prices import PriceBook, Prices, load_catalogue, load_price_book
 from gpucost.system_clock import SystemClock
-from gpucost.trouble import EXIT_NO_DRIVER, EXIT_SETTINGS, Reject, Retry, Stop
+from gpucost.trouble import EXIT_NO_DRIVER, Retry, Stop
 from gpucost.units import NS_PER_DAY, NS_PER_SECOND
+from gpucost.window import window_of
 from structlog.typing import FilteringBoundLogger
 
 from gpucost_agent import heap
 from gpucost_agent.abridging import abridging
 from gpucost_agent.fleet_clock import FleetClock, Offsets
+from gpucost_agent.fleet_prices import open_prices
 from gpucost_agent.glimpse import Glimpse
 from gpucost_agent.journal import Beginning, Journal, read_story
 from gpucost_agent.keeping import Keeping
@@ -39,6 +40,8 @@ from gpucost_agent.loops.gpus import watch_driver, watch_gpu
 from gpucost_agent.loops.holders import known_gpus, watch_holders, watch_nobody
 from gpucost_agent.loops.room import ClusterSource, Room
 from gpucost_agent.metrics import Metrics, serve
+from gpucost_agent.price_copy import PriceCopy
+from gpucost_agent.price_news import PriceNews, recall_prices
 from gpucost_agent.quoting import Quoting
 from gpucost_agent.readings import Boot, Gpu, GpusSeen
 from gpucost_agent.recovery import Recovery
@@ -88,15 +91,18 @@ def run(settings: Settings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     clock = FleetClock(SystemClock())
-    quoting = Quoting(load_prices(settings), settings.cluster)
+    quoting = Quoting(open_prices(settings.price_book), settings.cluster)
     credentials = _credentials(settings)
     driver, gpus = _driver(log)
     spool = None if settings.stand_alone else _spool(settings)
     boot = _boot(Processes(settings.proc_root, clock), clock.now(), log)
     if spool is not None:
         _set_clock(clock, spool, boot)
+        open_window = window_of(clock.now().wall_ns, settings.window_ns)
+        recall_prices(quoting.prices, PriceCopy(settings.spool_dir), open_window, log)
     cluster = _follow_cluster(settings, clock, stop)
     node, metrics = NodeId(settings.cluster, settings.node), Metrics()
+    metrics.price_book.ask = lambda: (quoting.prices.source, quoting.prices.version)
     method = Method(
         settings.window_ns,
         settings.kubelet_grace_ns,
@@ -209,16 +215,17 @@ def _start_stream(
         latest = room.cluster_now()
         return (latest.cluster_uid or "") if latest is not None else ""
 
+    prices = keeping.quoting.prices
     caller = Caller(
         room.books.node,
         cluster_uid,
         room.books.boot.boot_id,
         __version__,
         settings.window_ns,
-        keeping.quoting.prices.book.version,
+        lambda: prices.version,
     )
     target = Target(str(settings.aggregator), credentials, settings.token_file)
-    news = StreamNews(room, keeping.news, spool)
+    news = StreamNews(room, keeping.news, spool, PriceNews(room, prices, spool))
     stream = Stream(spool, target, caller, room.clock, news, Glimpse(room))
     _start("stream", stream.run)
     return stream
@@ -258,20 +265,6 @@ def _follow_cluster(settings: Settings, clock: Clock, stop: threading.Event) -> 
     if pods is not None:
         _start("kube-pods", pods.follow, stop)
     return pods
-
-
-def load_prices(settings: Settings) -> Prices:
-    """
-    The price book and the catalogue.
-
-    Raises:
-        Stop: The price book is wrong.
-    """
-    try:
-        book = load_price_book(settings.price_book) if settings.price_book else PriceBook()
-    except Reject as trouble:
-        raise Stop(str(trouble), EXIT_SETTINGS) from trouble
-    return Prices(book, load_catalogue())
 
 
 def _driver(log: FilteringBoundLogger) -> tuple[Driver, tuple[Gpu, ...]]:

@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-import grpc
 from gpucost import format as fmt
 from gpucost import tls
 from gpucost.clock import Clock
-from gpucost.prices import Prices, override_trouble
+from gpucost.prices import override_trouble
 from gpucost.settings_source import HostPort
 from gpucost.trouble import EXIT_NO_DRIVER, EXIT_PERMISSION, EXIT_PORT, Retry, Stop
+from gpucost.window import window_of
 
+from gpucost_agent.fleet_prices import NodePrices
+from gpucost_agent.knocking import knock
+from gpucost_agent.price_copy import PriceCopy
 from gpucost_agent.quoting import context_of
 from gpucost_agent.readings import WHOLE, ClusterReading, Gpu, GpuReading, HoldingReading, Node, Partition
 from gpucost_agent.settings import Settings, Tls
@@ -27,6 +30,7 @@ from gpucost_agent.sources.kubelet.device_ids import KnownGpus
 from gpucost_agent.sources.kubelet.pod_resources import NodeFiles, NotPermitted, PodResources
 from gpucost_agent.sources.pods.kube_pods import KubeAccess, open_kube_pods
 from gpucost_agent.sources.pods.kubelet_pods import KubeletAccess, KubeletPods
+from gpucost_agent.stream import Target
 from gpucost_agent.token_file import token_metadata
 
 EXIT_PARTLY = 1
@@ -60,7 +64,7 @@ class Finding:
         return f"{self.state:3} {self.what:14} {self.words}"
 
 
-def check(settings: Settings, prices: Prices, clock: Clock) -> Iterator[Finding]:
+def check(settings: Settings, prices: NodePrices, clock: Clock) -> Iterator[Finding]:
     """Everything that the agent reads, tried once; takes some seconds where something does not answer."""
     usable = True
     if settings.aggregator is not None and settings.tls.wanted:
@@ -69,7 +73,9 @@ def check(settings: Settings, prices: Prices, clock: Clock) -> Iterator[Finding]
         usable = certificates.state is State.OK
         yield certificates
     if settings.token_file is not None:
-        yield _token(settings.token_file)
+        token = _token(settings.token_file)
+        usable = usable and token.state is State.OK
+        yield token
     if not settings.stand_alone:
         yield _spool(settings.spool_dir)
     yield _metrics(settings.metrics_listen)
@@ -83,6 +89,7 @@ def check(settings: Settings, prices: Prices, clock: Clock) -> Iterator[Finding]
         latest, findings = _cluster(settings, clock)
         yield from findings
     yield _exporter(settings, looks, latest, clock)
+    yield _price_book(settings, prices, clock)
     yield from _prices(settings, prices, looks, latest.node if latest else None, clock)
     if not settings.stand_alone:
         yield _aggregator(settings, usable)
@@ -264,8 +271,24 @@ def _kubelet_pods(settings: Settings, clock: Clock) -> tuple[ClusterReading | No
     return latest, [_ok(what, f"{len(latest.pods)} pods on this node; node labels are not known to it")]
 
 
+def _price_book(settings: Settings, prices: NodePrices, clock: Clock) -> Finding:
+    if not (prices.has_own or settings.stand_alone):
+        try:
+            prices.recall(PriceCopy(settings.spool_dir), window_of(clock.now().wall_ns, settings.window_ns))
+        except (OSError, ValueError) as trouble:
+            return _no("price-book", f"{trouble}; the agent asks its aggregator for it again")
+    if prices.source == "none":
+        return Finding(
+            "price-book", State.OFF, "none here, and none of the aggregator's yet: the catalogue alone"
+        )
+    where = (
+        "the aggregator, as it sent it last" if prices.source == "aggregator" else str(settings.price_book)
+    )
+    return _ok("price-book", f"version {prices.version} of {where}")
+
+
 def _prices(
-    settings: Settings, prices: Prices, looks: tuple[_Look, ...], node: Node | None, clock: Clock
+    settings: Settings, prices: NodePrices, looks: tuple[_Look, ...], node: Node | None, clock: Clock
 ) -> Iterator[Finding]:
     gpus = tuple(look.gpu for look in looks)
     for gpu in gpus:
@@ -273,7 +296,8 @@ def _prices(
         context = context_of(settings.cluster, gpu, gpus, node)
         if trouble := override_trouble(context):
             yield _no(what, trouble)
-        price = prices.quote(context, gpu.uuid, clock.now().wall_ns)
+        now_ns = clock.now().wall_ns
+        price = prices.at(now_ns).quote(context, gpu.uuid, now_ns)
         if price.nanodollars_per_hour is None:
             yield _no(what, "none: its time is counted and costs nothing; write a rule into --price-book")
         else:
@@ -299,7 +323,7 @@ def _token(file: Path) -> Finding:
 
 
 def _aggregator(settings: Settings, usable: bool) -> Finding:
-    """Whether somebody answers, as *usable* certificates let one ask."""
+    """Whether somebody answers, and lets this agent in where its files are *usable*."""
     address = settings.aggregator
     if address is None:
         return Finding("aggregator", State.OFF, "--aggregator names none: windows wait in the spool")
@@ -309,21 +333,16 @@ def _aggregator(settings: Settings, usable: bool) -> Finding:
     except OSError as error:
         return _no("aggregator", f"{address}: {error.strerror or error}: {wait}")
     if not usable:
-        return _no(
-            "aggregator", f"{address} answers; it can not be spoken to until the files of tls are right"
-        )
+        words = f"{address} answers; it can not be spoken to until the files of tls and token are right"
+        return _no("aggregator", words)
     own = settings.tls
     credentials = tls.channel_credentials(own.ca, own.cert, own.key) if own.wanted else None
-    target = str(address)
-    channel = grpc.secure_channel(target, credentials) if credentials else grpc.insecure_channel(target)
-    with channel:
-        try:
-            grpc.channel_ready_future(channel).result(timeout=_WAIT_S)
-        except grpc.FutureTimeoutError:
-            words = f"{address} answers, and not as the aggregator's gRPC port would: look at port and TLS; {wait}"
-            return _no("aggregator", words)
+    try:
+        knock(Target(str(address), credentials, settings.token_file), _WAIT_S)
+    except Retry as trouble:
+        return _no("aggregator", f"{trouble}; {wait}")
     return _ok(
-        "aggregator", f"{address} answers; whether it takes this agent's windows, the agent's log tells"
+        "aggregator", f"{address} lets this agent in; whether it takes its windows, the agent's log tells"
     )
 
 

@@ -11,7 +11,7 @@ from gpucost.settings_source import HostPort
 from gpucost.trouble import EXIT_PERMISSION, EXIT_PORT, Stop
 from gpucost.units import NS_PER_SECOND
 from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, make_wsgi_app
-from prometheus_client.core import CounterMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import ThreadingWSGIServer
 from prometheus_client.registry import Collector
 
@@ -111,6 +111,24 @@ class KeptTotal(Collector):
         yield CounterMetricFamily(self._name, self._help, value=self._total)
 
 
+class PriceBookInfo(Collector):
+    """Which price book holds; *ask* it for its source and its version when Prometheus does."""
+
+    def __init__(self) -> None:
+        self.ask: Callable[[], tuple[str, str]] = lambda: ("none", "")
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Prometheus asks."""
+        info = GaugeMetricFamily(
+            "gpucost_price_book_info",
+            "1; the labels are where the price book of the next windows is from (file: --price-book, aggregator, none)"
+            " and what it calls itself.",
+            labels=["source", "version"],
+        )
+        info.add_metric(self.ask(), 1)
+        yield info
+
+
 class Metrics:
     """All of the agent's metrics; one registry of its own. Counters are named without ``_total``."""
 
@@ -149,6 +167,8 @@ class Metrics:
             "GPUs without a price in the last window; their time is kept and costs 0. Add a rule to the price"
             " book, or annotate the node.",
         )
+        self.price_book = PriceBookInfo()
+        self.registry.register(self.price_book)
         self._add_stream()
         self.last_read = self._gauge(
             "gpucost_gpu_last_read_timestamp_seconds",
@@ -172,12 +192,12 @@ class Metrics:
         self.spool_bytes = self._gauge(
             "gpucost_spool_bytes",
             "Bytes on the node that the aggregator has not acknowledged. Growing: see"
-            " gpucost_stream_connected. Past 256 MiB or seven days the oldest windows go.",
+            " gpucost_stream_connected. Past 256 MiB or seven days the oldest windows are abridged.",
         )
         self.spool_lost = KeptTotal(
             "gpucost_spool_lost_windows",
-            "Windows that went out of the full spool without having been sent, since the spool was made; they"
-            " are missing in every report.",
+            "Windows whose holders the full spool had no room for, since the spool was made: what their GPUs"
+            " cost is billed as unobserved (spool_full), and is missing where not even that had room.",
         )
         self.registry.register(self.spool_lost)
         self.spool_on_disk = self._gauge(
@@ -199,6 +219,11 @@ class Metrics:
             "gpucost_rejected_batches",
             "Batches of which the aggregator set slices aside; they are in no report until a person decides."
             " The event slices_rejected of the log says why.",
+        )
+        self.price_books_refused = self._counter(
+            "gpucost_price_books_refused",
+            "Price books of the aggregator that can not be read here, as this agent is older or something changed them"
+            " on the way; it goes on with the one that it has. The event price_book_refused of the log says why.",
         )
 
     def _counter(self, name: str, help_text: str, *labels: str) -> Counter:

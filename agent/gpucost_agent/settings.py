@@ -102,7 +102,8 @@ PRICE_BOOK = Setting(
     "price-book",
     path,
     None,
-    "YAML file with this fleet's prices; list prices from the catalogue where none fits.",
+    "YAML file with this node's prices, instead of the fleet's that the aggregator sends; list prices from the"
+    " catalogue where neither fits.",
 )
 POD_RESOURCES_SOCKET = Setting(
     "pod-resources-socket",

@@ -59,7 +59,7 @@ class Table:
 
     def keep(self, closed: ClosedWindow) -> None:
         """A window was closed."""
-        watched = watched_part(closed)
+        watched = _watched_part(closed)
         if watched is None:
             return
         if self._begin_ns is None:
@@ -87,7 +87,7 @@ class Table:
         rows = [
             (
                 device_name(device),
-                holder_name(holder),
+                _holder_name(holder),
                 time_text(each.charged_ns),
                 fmt.percent(each.charged_ns, whole[device.gpu_uuid]),
                 "" if each.memory_bytes is None else fmt.memory(each.memory_bytes),
@@ -102,7 +102,7 @@ class Table:
         self._out.flush()
 
 
-def watched_part(closed: ClosedWindow) -> Interval | None:
+def _watched_part(closed: ClosedWindow) -> Interval | None:
     """A window from the first look on; None where it lies before that, or before any GPU's life."""
     before_ns: dict[str, int] = defaultdict(int)
     for row in closed.slices:
@@ -145,7 +145,7 @@ def device_name(device: Device) -> str:
     return f"{short} {device.profile} {rest}"
 
 
-def holder_name(holder: Holder) -> str:
+def _holder_name(holder: Holder) -> str:
     """Who it is, for people."""
     if holder.kind is HolderKind.HOST and holder.container:
         pid = f" ({holder.pod})" if holder.namespace == "process" else ""

@@ -28,7 +28,7 @@ def run(settings: Settings) -> int:
     if settings.kube_api is None or settings.aggregator is None:
         missing = KUBE_API if settings.kube_api is None else AGGREGATOR
         what = "the watcher reads the Kubernetes API and tells the aggregator of it: give both"
-        raise Stop(f"{WATCH.name}: {missing.flag} is not set: {what}", EXIT_SETTINGS)
+        raise Stop(f"{WATCH.name}: {missing.flag} names none: {what}", EXIT_SETTINGS)
     logs.configure(settings.log_format, settings.log_level)
     log = logs.logger("gpucost-agent").bind(cluster=settings.cluster, role="cluster_watcher")
     stop = threading.Event()

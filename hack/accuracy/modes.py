@@ -27,10 +27,6 @@ class Mode:
     methods: tuple[str, ...]
     why: str = ""
 
-    @property
-    def has_bar(self) -> bool:
-        return not self.why
-
 
 _RING_PROCESS = ("ring_process",)
 

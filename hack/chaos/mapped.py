@@ -92,6 +92,10 @@ class Disk:
         """Let each sync last so long."""
         self._numbers[_DELAY] = delay_ns
 
+    def hold(self) -> None:
+        """Let no sync begin, until it is told how long they last."""
+        self._numbers[_DELAY] = -1
+
     def begun(self) -> None:
         """A new process uses it: no sync of the one before is under way."""
         self._numbers[_SYNCING] = 0

@@ -34,6 +34,9 @@ _GONE_STEP_NS = 16 * 60 * NS
 """A node is gone after a quarter of an hour of silence; the aggregator's clock lets that pass at once."""
 
 _GONE_S = 100.0
+_BEFORE_NS = 2 * 86_400 * NS
+"""Of so long before the run there may be no books: a clock that is a day behind would put them there."""
+
 _CATALOGUE = ROOT / "proto" / "gpucost" / "catalogue.csv"
 
 
@@ -169,7 +172,7 @@ class Run:
         stage, before, patience = self.stage, None, time.monotonic() + 60
         while time.monotonic() < patience:
             try:
-                found = answers.ask(stage.base, stage.start_ns, stage.end_ns)
+                found = answers.ask(stage.base, stage.start_ns - _BEFORE_NS, stage.end_ns)
             except OSError:
                 stage.supervise()
                 time.sleep(0.5)

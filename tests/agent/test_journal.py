@@ -10,7 +10,6 @@ import pytest
 import structlog
 from gpucost.cost_slice import CostSlice
 from gpucost.identity import Device, NodeId
-from gpucost.prices import PriceBook, Prices, load_catalogue
 from gpucost.wire import batch_from_bytes, batch_from_message
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,6 +31,7 @@ from contracts.books_by_hand import (
 )
 from contracts.hand_clock import HandClock
 from gpucost_agent.fleet_clock import FleetClock
+from gpucost_agent.fleet_prices import open_prices
 from gpucost_agent.journal import Beginning, Journal, read_story
 from gpucost_agent.keeping import Keeping
 from gpucost_agent.ledger.books import Books
@@ -177,7 +177,7 @@ class Agent:
     def __init__(self, folder: Path, clock: HandClock) -> None:
         self.clock = clock
         self.spool = Spool(folder, Bounds())
-        self.quoting = Quoting(Prices(PriceBook(), load_catalogue()), NODE.cluster)
+        self.quoting = Quoting(open_prices(None), NODE.cluster)
         log = structlog.wrap_logger(None, processors=[_drop])
         metrics, steady = Metrics(), FleetClock(clock)
         recovery = Recovery(NODE, METHOD, self.quoting, steady, metrics, log, self.spool)
@@ -255,6 +255,24 @@ def test_an_agent_that_is_killed_loses_the_time_it_is_away_only(killed_at: int, 
     assert total == (killed_at + 7 + 30) * SECOND
     keys = [row.key for row in second.slices()]
     assert len(keys) == len(set(keys))
+
+
+def test_who_held_before_a_gap_is_known_also_where_the_next_agent_is_killed_in_its_first_window(
+    tmp_path: Path,
+) -> None:
+    told = []
+    for folder in ("killed", "asked"):
+        clock = HandClock(START, START - LONG_AGO)
+        for seconds in (65, 5, 30):
+            agent = Agent(tmp_path / folder, clock)
+            agent.live(seconds)
+            if folder == "asked" or seconds == 30:
+                close_until(agent.room, agent.keep, clock.now().wall_ns)
+            if seconds != 30:
+                agent.kill()
+                clock.pass_ns(7 * SECOND)
+        told.append(summed(agent.slices()))
+    assert told[0] == told[1]
 
 
 def test_a_killed_agent_that_is_killed_again_before_it_looked_is_finished_once(tmp_path: Path) -> None:

@@ -7,13 +7,13 @@ import pytest
 import structlog
 from gpucost.clock import Instant
 from gpucost.identity import HolderKind
-from gpucost.prices import PriceBook, Prices, load_catalogue
 from gpucost.system_clock import SystemClock
 from gpucost.wire import batch_from_bytes, batch_from_message
 
 from contracts.books_by_hand import MINUTE, ONE, START, close_all, hear, new_books, watch
 from gpucost_agent import keeping
 from gpucost_agent.fleet_clock import FleetClock
+from gpucost_agent.fleet_prices import open_prices
 from gpucost_agent.keeping import Keeping
 from gpucost_agent.loops.room import Room
 from gpucost_agent.metrics import Metrics
@@ -39,7 +39,7 @@ def test_a_window_that_no_stream_takes_keeps_what_its_gpus_cost(
         0,
     )
     spool = Spool(tmp_path, Bounds())
-    kept = Keeping(room, spool, Quoting(Prices(PriceBook(), load_catalogue()), "c"))
+    kept = Keeping(room, spool, Quoting(open_prices(None), "c"))
     monkeypatch.setattr(keeping, "LARGEST_BATCH", 100)
     (closed,) = close_all(books, START + 2 * MINUTE - 1)
     kept.keep(closed)

@@ -1,17 +1,18 @@
 """The spool: what was appended is there, once, whatever happens; what went out of it is counted."""
 
 import hashlib
-import os
 import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 from gpucost.trouble import EXIT_PERMISSION, EXIT_STORE, Retry, Stop
 from gpucost.units import NS_PER_HOUR, NS_PER_SECOND
 
+from contracts.another_user import as_another, is_root
 from gpucost_agent.spool import SCHEMA_VERSION, Bounds, Spool
 
 MINUTE = 60 * NS_PER_SECOND
@@ -290,6 +291,14 @@ def test_what_is_in_memory_is_bounded_too(tmp_path: Path) -> None:
     assert again.fill().lost_windows == 2
 
 
+def test_what_is_acknowledged_leaves_the_memory_too(spool: Spool) -> None:
+    spool._disk._database.execute("PRAGMA query_only = ON")
+    fill(spool, 3)
+    spool.acknowledge(2, 0)
+    assert numbers(spool) == [3]
+    assert (spool.fill().waiting_batches, spool.fill().on_disk) == (1, False)
+
+
 def test_a_disk_that_fails_keeps_the_old_epoch(spool: Spool) -> None:
     old = spool.position().epoch
     spool._disk._database.execute("PRAGMA query_only = ON")
@@ -300,12 +309,28 @@ def test_a_disk_that_fails_keeps_the_old_epoch(spool: Spool) -> None:
     assert spool.position().epoch == old
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_may_not_be_written(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    with pytest.raises(Stop, match="give a folder that this user may write") as told:
-        Spool(tmp_path, Bounds())
-    assert told.value.exit_code == EXIT_PERMISSION
+IMPORTS = """
+import pathlib, sys
+from gpucost.trouble import Stop
+from gpucost_agent.spool import Bounds, Spool
+"""
+OPENS = """
+try:
+    print(Spool(pathlib.Path(sys.argv[1]), Bounds()).fill().on_disk)
+except Stop as trouble:
+    print(trouble.exit_code, trouble)
+"""
+
+
+def test_a_folder_that_may_not_be_written() -> None:
+    # Pytest's folders are its user's alone, and would keep others from any folder.
+    with tempfile.TemporaryDirectory(prefix="spool-") as folder:
+        Path(folder).chmod(0o755 if is_root() else 0o500)
+        said = as_another(IMPORTS, OPENS, folder)
+        assert said.startswith(f"{EXIT_PERMISSION} ")
+        assert "give a folder that this user may write" in said
+        Path(folder).chmod(0o777)
+        assert as_another(IMPORTS, OPENS, folder) == "True\n"
 
 
 def abridged(whole: bytes) -> bytes:

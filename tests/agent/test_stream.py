@@ -18,7 +18,9 @@ from contracts.hand_clock import HandClock
 from gpucost_agent.spool import Bounds, Spool
 from gpucost_agent.stream import Caller, Stream, Target, failures_in_a_row, longest_back_off_s
 
-CALLER = Caller(NodeId("prod", "node-1"), lambda: "uid-of-cluster", "boot-1", "1.2.3", 1_000, "book-7")
+CALLER = Caller(
+    NodeId("prod", "node-1"), lambda: "uid-of-cluster", "boot-1", "1.2.3", 1_000, lambda: "book-7"
+)
 
 
 @dataclass
@@ -29,6 +31,7 @@ class Ear:
     connected_at: list[int] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
     refused: list[tuple[int, list[str]]] = field(default_factory=list)
+    books: list[tuple[str, bytes]] = field(default_factory=list)
 
     def heard(self, clock_ns: int) -> None:
         self.clocks.append(clock_ns)
@@ -41,6 +44,9 @@ class Ear:
 
     def rejected(self, sequence_number: int, reasons: list[str]) -> None:
         self.refused.append((sequence_number, reasons))
+
+    def prices_sent(self, version: str, yaml: bytes) -> None:
+        self.books.append((version, yaml))
 
 
 @dataclass
@@ -261,6 +267,22 @@ def test_slices_that_were_set_aside_are_told_of_and_not_sent_again(line: Line) -
     until(lambda: line.spool.fill().waiting_batches == 0)
     assert line.ear.refused == [(2, ["a law is broken"])]
     assert line.aggregator.arrived == [1, 2, 3]
+
+
+def test_a_price_book_is_passed_on_and_each_hello_names_the_one_that_holds_then(line: Line) -> None:
+    holds = ["book-7"]
+    line.stream.caller = replace(CALLER, price_book_version=lambda: holds[0])
+    line.aggregator.book = stream_pb2.PriceBook(version="book-8", yaml=b"its text")
+    line.start()
+    until(lambda: line.ear.books)
+    assert line.ear.books == [("book-8", b"its text")]
+    line.append(1)
+    until(lambda: line.spool.fill().waiting_batches == 0)
+    holds[0] = "book-8"
+    line.door.shut()
+    line.door.open(line.aggregator)
+    until(lambda: len(line.aggregator.hellos) == 2)
+    assert [hello.price_book_version for hello in line.aggregator.hellos] == ["book-7", "book-8"]
 
 
 @pytest.mark.parametrize(("durable", "sha256"), [(9, b""), (2, b"\1" * 32)], ids=["behind", "another hash"])

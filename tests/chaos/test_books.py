@@ -111,7 +111,7 @@ def test_a_window_with_a_step_has_the_length_that_the_steps_leave_it() -> None:
     shorter = [row for row in stepped if (row.device.gpu_uuid, row.start_ns) != (WHOLE, of_window(5, WHOLE))]
     assert (
         verdict(
-            [*shorter, *rows(WHOLE, of_window(5, WHOLE), {FREE: 13 * NS - 100_000_000})], book, steps=steps
+            [*shorter, *rows(WHOLE, of_window(5, WHOLE), {FREE: 13 * NS - 25_000_000})], book, steps=steps
         ).lost
         > 0
     )

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from chaos.mapped import FULL_DISK, READ_ONLY, Disk
@@ -62,5 +63,14 @@ def test_a_disk_fails_below_its_folder_only(tmp_path: Path) -> None:
         disk.fail(0)
         assert tried(4) == ["ok"] * 6
         assert disk.refused == 8
+        disk.hold()
+        assert process.stdin
+        process.stdin.write("5\n")
+        process.stdin.flush()
+        while not disk.is_syncing:
+            time.sleep(0.01)
+        disk.slow(0)
+        assert process.stdout
+        assert process.stdout.readline().split() == ["ok"] * 6
         assert process.stdin
         process.stdin.close()

@@ -24,6 +24,8 @@ def test_an_instance_that_stays_is_its_holders_throughout(run):
 
 def test_an_instance_that_is_destroyed_is_billed_no_longer(run):
     found = holders(run, 0, profile="3g.40gb", gi=2)
+    # The kubelet's answer may come up to a look before the driver shows that the instance is gone.
+    assert found.pop("unallocated", 0.0) <= 1.0
     assert found == {"cut-off": near(40 - run.happened["all look"])}
 
 

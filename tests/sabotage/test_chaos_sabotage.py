@@ -92,6 +92,11 @@ def another_gpu(found: Rows) -> None:
     found += [replace(row, device=row.device._replace(gpu_uuid="GPU-x")) for row in found[:1]]
 
 
+def a_day_before(found: Rows) -> None:
+    """As well as where they belong; not even a nano-dollar."""
+    found += [replace(row, start_ns=row.start_ns - 86_400 * NS, charged_ns=1, cost=0) for row in found[:1]]
+
+
 def swap_holders(found: Rows) -> None:
     free = Who("unallocated")
     for place, row in enumerate(found):
@@ -141,6 +146,7 @@ def test_what_is_right_is_green() -> None:
         (overlap, "doubled"),
         (beside_it_unobserved, "doubled"),
         (another_gpu, "doubled"),
+        (a_day_before, "doubled"),
         (swap_holders, "unexplained"),
         (bill_somebody_else, "unexplained"),
         (pay_by_another_share, "unexplained"),

@@ -154,7 +154,7 @@ class GpuBook:
             return (Stretch(length_ns, 0, reserved, free=free, flags=flags, excess=held.excess),)
 
         partition = before.partitions.get(self.gpu.uuid, WHOLE)
-        return lay_out(self.gpu.uuid, length_ns, partition, carried, unobserved(AGENT_GAP))
+        return _lay_out(self.gpu.uuid, length_ns, partition, carried, unobserved(AGENT_GAP))
 
     def _layout(self, part: Interval, period: Period, is_lost: bool, stretching: Stretching) -> Layout:
         partition = period.partition
@@ -167,7 +167,7 @@ class GpuBook:
         rest_reason = reason or ("" if period.is_seen else LAYOUT_UNKNOWN)
         rest = unobserved(rest_reason) if rest_reason else UNALLOCATED
         cut = partition or self._known or WHOLE
-        return lay_out(self.gpu.uuid, stretching.length_ns(part), cut, stretches, rest)
+        return _lay_out(self.gpu.uuid, stretching.length_ns(part), cut, stretches, rest)
 
     @property
     def _is_unknown(self) -> bool:
@@ -197,7 +197,7 @@ class GpuBook:
         return None if start is None or end is None or end < start else end - start
 
 
-def lay_out(
+def _lay_out(
     gpu_uuid: str,
     length_ns: int,
     partition: Partition,

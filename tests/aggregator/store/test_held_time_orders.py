@@ -6,75 +6,50 @@ from itertools import count, pairwise
 from pathlib import Path
 
 import pytest
-from gpucost.cost_slice import Cost, CostSlice, GpuTime, Price
+from gpucost.cost_slice import CostSlice
 from gpucost.identity import UNALLOCATED, NodeId, unobserved
-from gpucost.units import NS_PER_HOUR
-from gpucost.window import Interval, hour_offset_ns
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts.ledger_rows import GPU, MINUTE_NS, POD, START_NS, a_batch, a_slice
+from contracts.ledger_rows import GPU, MINUTE_NS, POD, a_batch, a_slice
 from contracts.memory_store import MemoryStore
+from contracts.steps_of_time import PRICE, STEPS, Steps, at, check_each_minute, cost, idle_slice, small_store
 from gpucost_aggregator.store import Store
-from gpucost_aggregator.store.duckdb_opening import StoreOptions
 from gpucost_aggregator.store.duckdb_store import DuckDBStore
 from gpucost_aggregator.store.lost_time import lost_slices
 from gpucost_aggregator.store.rows import AcceptedBatch, AgentId, CommitReport, Dimension, Scope
 
-_STEP_NS = MINUTE_NS // 6
-_STEPS = 18
-_PRICE = Price(2_345_678_901, "override")
 _EXAMPLES = count()
 _HOLDERS = (POD, replace(POD, pod_uid="uid-1"), UNALLOCATED, unobserved("agent_gap"))
 
-Steps = tuple[int, int]
 Told = tuple[str, Steps, tuple[int, ...]]
 """An epoch, one of its windows, and the places of the holders that it names."""
-
-
-def at(steps: Steps) -> Interval:
-    return Interval(START_NS + steps[0] * _STEP_NS, START_NS + steps[1] * _STEP_NS)
-
-
-def cost(interval: Interval) -> int:
-    begin = hour_offset_ns(interval.start_ns)
-    amount = _PRICE.nanodollars_per_hour or 0
-    return amount * (begin + interval.length_ns) // NS_PER_HOUR - amount * begin // NS_PER_HOUR
 
 
 @st.composite
 def accounts(draw: st.DrawFn, epoch: str) -> list[Told]:
     """One spool's windows: each within a minute, none twice, some lost on the way."""
-    cuts = sorted(draw(st.sets(st.integers(0, _STEPS), max_size=5)) | set(range(0, _STEPS + 1, 6)))
+    cuts = sorted(draw(st.sets(st.integers(0, STEPS), max_size=5)) | set(range(0, STEPS + 1, 6)))
     holders = st.sets(st.integers(0, len(_HOLDERS) - 1), min_size=1, max_size=2)
     return [(epoch, part, tuple(sorted(draw(holders)))) for part in pairwise(cuts) if draw(st.booleans())]
 
 
 def a_true_batch(number: int, told: Told, node: NodeId) -> AcceptedBatch:
     epoch, steps, places = told
-    interval, base = at(steps), a_slice(node=node)
+    interval, base = at(steps), a_slice(node=node).key
     whole, left, rows = cost(interval), interval.length_ns, list[CostSlice]()
     for place in places:
         is_last = place == places[-1]
         ns = left if is_last else interval.length_ns // 3
         money = whole - sum(row.cost.nanodollars for row in rows) if is_last else whole // 3
-        key = replace(base.key, holder=_HOLDERS[place], window_start_ns=interval.start_ns)
-        rows.append(
-            replace(
-                base,
-                key=key,
-                length_ns=interval.length_ns,
-                time=GpuTime(ns, 0, ns, 0),
-                cost=Cost(0, money, 0, money),
-                price=_PRICE,
-            )
-        )
+        key = replace(base, holder=_HOLDERS[place], window_start_ns=interval.start_ns)
+        rows.append(idle_slice(key, interval, ns, money))
         left -= ns
     return a_batch(number, *rows, agent=AgentId(node, epoch), closed_through_ns=interval.end_ns)
 
 
 def a_lost_batch(number: int, steps: Steps, node: NodeId, epoch: str) -> AcceptedBatch:
-    rows = lost_slices(node, {GPU.gpu_uuid: _PRICE}, at(steps), MINUTE_NS, f"lost by {epoch}")
+    rows = lost_slices(node, {GPU.gpu_uuid: PRICE}, at(steps), MINUTE_NS, f"lost by {epoch}")
     return a_batch(number, *rows, agent=AgentId(node, epoch), closed_through_ns=at(steps).end_ns)
 
 
@@ -88,8 +63,8 @@ def commits(draw: st.DrawFn) -> tuple[str, set[int], list[list[AcceptedBatch]]]:
         covered |= {step for _, steps, _ in true for step in range(*steps)}
         batches += [a_true_batch(1 + place, told, node) for place, told in enumerate(true)]
         if draw(st.booleans()):
-            begin = draw(st.integers(0, _STEPS - 1))
-            steps = (begin, draw(st.integers(begin + 1, _STEPS)))
+            begin = draw(st.integers(0, STEPS - 1))
+            steps = (begin, draw(st.integers(begin + 1, STEPS)))
             covered |= set(range(*steps))
             batches.append(a_lost_batch(100, steps, node, epoch))
     again = [batch for batch in batches if draw(st.booleans())]
@@ -101,7 +76,7 @@ def commits(draw: st.DrawFn) -> tuple[str, set[int], list[list[AcceptedBatch]]]:
 @pytest.fixture(scope="module")
 def duckdb_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBStore]:
     folder: Path = tmp_path_factory.mktemp("spools")
-    store = DuckDBStore(folder, StoreOptions(memory_limit_bytes=256 << 20, threads=1, reserve_bytes=0))
+    store = small_store(folder)
     yield store
     store.close()
 
@@ -115,24 +90,13 @@ def keep(store: Store, cluster: str, arriving: list[list[AcceptedBatch]]) -> lis
     return [said, [(total.key, total.sums) for total in totals]]
 
 
-def check(store: Store, cluster: str, covered: set[int]) -> None:
-    for minute in range(3):
-        start_ns = START_NS + minute * MINUTE_NS
-        found = store.totals(Scope(start_ns, start_ns + MINUTE_NS, (cluster,)), [])
-        steps = covered & set(range(6 * minute, 6 * minute + 6))
-        assert sum(total.sums.charged_ns for total in found) == len(steps) * _STEP_NS
-        assert sum(total.sums.reserved_ns for total in found) == len(steps) * _STEP_NS
-        money = sum(cost(at((step, step + 1))) for step in steps)
-        assert sum(total.sums.cost_nanodollars for total in found) == money
-
-
 @settings(max_examples=300, deadline=None)
 @given(commits())
 def test_in_memory(drawn: tuple[str, set[int], list[list[AcceptedBatch]]]) -> None:
     cluster, covered, arriving = drawn
     store = MemoryStore()
     keep(store, cluster, arriving)
-    check(store, cluster, covered)
+    check_each_minute(store, cluster, covered)
 
 
 @settings(max_examples=60, deadline=None)
@@ -142,4 +106,4 @@ def test_in_the_embedded_store(
 ) -> None:
     cluster, covered, arriving = drawn
     assert keep(duckdb_store, cluster, arriving) == keep(MemoryStore(), cluster, arriving)
-    check(duckdb_store, cluster, covered)
+    check_each_minute(duckdb_store, cluster, covered)

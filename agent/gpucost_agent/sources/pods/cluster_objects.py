@@ -63,7 +63,7 @@ def parse_waiting(pod: Json, extra_resources: Collection[str] = ()) -> WaitingPo
     )
 
 
-def is_gpu(resource: str, extra_resources: Collection[str] = ()) -> bool:
+def _is_gpu(resource: str, extra_resources: Collection[str] = ()) -> bool:
     """Whether a resource of this name is GPUs, by the rule by which ids are told."""
     name = resource.removesuffix(".shared")
     return (
@@ -90,7 +90,7 @@ def _asked(container: Json, extra_resources: Collection[str]) -> dict[str, int]:
     resources = container.get("resources") or {}
     # Of an extended resource the two are equal, and the limit alone is enough.
     asked = {**(resources.get("requests") or {}), **(resources.get("limits") or {})}
-    counts = {name: int(count) for name, count in asked.items() if is_gpu(name, extra_resources)}
+    counts = {name: int(count) for name, count in asked.items() if _is_gpu(name, extra_resources)}
     return {name: count for name, count in counts.items() if count > 0}
 
 

@@ -1,21 +1,18 @@
 """One kind of object of the Kubernetes API, listed by pages and watched; what it says goes to whoever listens."""
 
-import json
 import random
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from gpucost.trouble import Retry
 
 from gpucost_agent.sources.pods.kube_client import KubeClient, Refused, worded
+from gpucost_agent.sources.pods.kube_watch import GONE, Asked, Json, KubeWatch
 
-Json = Mapping[str, Any]
-
-_SILENCE_S = 30.0
-"""How long past its end a watch may say nothing before its connection is taken for dead."""
-_GONE, _UNAUTHORIZED, _FORBIDDEN = 410, 401, 403
+_UNAUTHORIZED, _FORBIDDEN = 401, 403
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +58,7 @@ class KindFollower:
         self._api = KubeClient(server)
         self._access = access
         self._listener = listener
-        self._version = ""
+        self._watch = KubeWatch(self._api, Asked(access.path, access.query, access.page, access.watch_s))
 
     def follow(self, stop: threading.Event) -> None:
         """Lists and watches until *stop* is set; blocks, raises nothing, and ends a watch late."""
@@ -73,8 +70,7 @@ class KindFollower:
                 wait_s = access.first_wait_s
             except self._api.failures as error:
                 status = error.status if isinstance(error, Refused) else 0
-                if status == _GONE:
-                    self._version = ""
+                if status == GONE:
                     continue
                 forbidden = status in (_UNAUTHORIZED, _FORBIDDEN)
                 self._listener.failed(access.name, worded(error), forbidden=forbidden)
@@ -87,44 +83,17 @@ class KindFollower:
         self._api.close()
 
     def _turn(self, stop: threading.Event) -> None:
-        access = self._access
-        if not self._version:
-            versions: list[str] = []
-            found = [each for entry in self._pages(versions) if (each := self._parsed(entry)) is not None]
-            self._listener.listed(access.name, found)
-            self._version = versions[-1]
-        query: dict[str, str | int] = {
-            "watch": "true",
-            "resourceVersion": self._version,
-            "allowWatchBookmarks": "true",
-            "timeoutSeconds": access.watch_s,
-            **access.query,
-        }
-        with self._api.lines(access.path, query, access.watch_s + _SILENCE_S) as events:
-            for line in events:
-                self._apply(json.loads(line))
+        name = self._access.name
+        if not self._watch.has_list:
+            entries = self._watch.listed()
+            found = [each for entry in entries if (each := self._parsed(entry)) is not None]
+            self._listener.listed(name, found)
+        with closing(self._watch.events()) as events:
+            for event, entry in events:
+                if event in ("ADDED", "MODIFIED", "DELETED") and (one := self._parsed(entry)) is not None:
+                    self._listener.changed(name, one, deleted=event == "DELETED")
                 if stop.is_set():
                     return
-
-    def _pages(self, versions: list[str]) -> Iterator[Json]:
-        token = ""
-        while True:
-            query: dict[str, str | int] = {"limit": self._access.page, **self._access.query}
-            page = self._api.json(self._access.path, {**query, "continue": token} if token else query)
-            yield from page["items"]
-            versions.append(page["metadata"]["resourceVersion"])
-            if not (token := page["metadata"].get("continue") or ""):
-                return
-
-    def _apply(self, event: Json) -> None:
-        kind, entry = event["type"], event["object"]
-        if kind == "ERROR":
-            if entry.get("code") == _GONE:
-                self._version = ""
-            raise Retry(f"the API server ended the watch: {entry.get('message', entry)}")
-        if kind in ("ADDED", "MODIFIED", "DELETED") and (found := self._parsed(entry)) is not None:
-            self._listener.changed(self._access.name, found, deleted=kind == "DELETED")
-        self._version = entry["metadata"]["resourceVersion"]
 
     def _parsed(self, entry: Json) -> object | None:
         try:

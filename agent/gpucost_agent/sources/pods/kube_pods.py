@@ -4,10 +4,9 @@ The Kubernetes API: this node's pods, its own object, and who the cluster is.
 Answers are read as JSON and cut down a page at a time, as a node's pods in full take tens of MiB.
 """
 
-import json
 import random
 import threading
-from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -15,14 +14,12 @@ from gpucost.clock import Clock
 from gpucost.trouble import Retry
 
 from gpucost_agent.readings import ClusterReading, Node
-from gpucost_agent.sources.pods.kube_client import KubeClient, Refused, worded
+from gpucost_agent.sources.pods.kube_client import KubeClient, worded
+from gpucost_agent.sources.pods.kube_watch import Asked, KubeWatch
 from gpucost_agent.sources.pods.pod_memory import PodMemory
-from gpucost_agent.sources.pods.pod_objects import KEPT_KEYS, Json, parse_node
+from gpucost_agent.sources.pods.pod_objects import KEPT_KEYS, parse_node
 
 _PODS = "/api/v1/pods"
-_SILENCE_S = 30.0
-"""How long past its end a watch may say nothing before its connection is taken for dead."""
-_GONE = 410
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +58,9 @@ class KubePods:
         self._access = access
         self._clock = clock
         self._api = KubeClient(access.kube_api)
+        ours = {"fieldSelector": f"spec.nodeName={access.node}"}
+        self._watch = KubeWatch(self._api, Asked(_PODS, ours, access.page, access.watch_s))
         self._memory = PodMemory(KEPT_KEYS | access.extra_keys)
-        self._version = ""
         self._cluster_uid: str | None = None
         self._node: Node | None = None
         self._latest: ClusterReading | None = None
@@ -107,32 +105,14 @@ class KubePods:
     def _turn(self, stop: threading.Event) -> None:
         """Lists if it has to, looks at the node, and watches once. Raises Retry."""
         try:
-            if not self._version:
-                self._list()
+            if not self._watch.has_list:
+                self._memory.replace(self._watch.listed(), self._clock.now())
             trouble = self._look_around()
             self._publish()
             self._trouble = trouble
-            self._watch(stop)
+            self._follow_changes(stop)
         except self._api.failures as error:
-            if isinstance(error, Refused) and error.status == _GONE:
-                self._version = ""
             raise Retry(f"the API server at {self._access.kube_api}: {worded(error)}") from error
-
-    def _list(self) -> None:
-        versions: list[str] = []
-        self._memory.replace(self._listed(versions), self._clock.now())
-        self._version = versions[-1]
-
-    def _listed(self, versions: list[str]) -> Iterator[Json]:
-        """The pods, asked for page by page as they are taken; the list's version goes into *versions*."""
-        token = ""
-        while True:
-            query: dict[str, str | int] = {"limit": self._access.page, **self._ours()}
-            page = self._api.json(_PODS, {**query, "continue": token} if token else query)
-            yield from page["items"]
-            versions.append(page["metadata"]["resourceVersion"])
-            if not (token := page["metadata"].get("continue") or ""):
-                return
 
     def _look_around(self) -> str | None:
         """The node and the cluster; what can not be read stays as it was, and the pods are watched without it."""
@@ -148,40 +128,21 @@ class KubePods:
             troubles.append(f"of namespace kube-system: {worded(error)}")
         return f"the API server at {self._access.kube_api}, {'; '.join(troubles)}" if troubles else None
 
-    def _watch(self, stop: threading.Event) -> None:
-        query: dict[str, str | int] = {
-            "watch": "true",
-            "resourceVersion": self._version,
-            "allowWatchBookmarks": "true",
-            "timeoutSeconds": self._access.watch_s,
-            **self._ours(),
-        }
-        with self._api.lines(_PODS, query, self._access.watch_s + _SILENCE_S) as events:
-            for line in events:
-                self._apply(json.loads(line))
+    def _follow_changes(self, stop: threading.Event) -> None:
+        with closing(self._watch.events()) as events:
+            for event, entry in events:
+                if event == "DELETED":
+                    self._memory.remove(entry, self._clock.now())
+                elif event in ("ADDED", "MODIFIED"):
+                    self._memory.put(entry)
                 self._publish()
                 if stop.is_set():
                     return
         # A watch that came to its end says that nothing else has changed.
         self._publish()
 
-    def _apply(self, event: Json) -> None:
-        kind, entry = event["type"], event["object"]
-        if kind == "ERROR":
-            if entry.get("code") == _GONE:
-                self._version = ""
-            raise Retry(f"the API server ended the watch: {entry.get('message', entry)}")
-        if kind == "DELETED":
-            self._memory.remove(entry, self._clock.now())
-        elif kind in ("ADDED", "MODIFIED"):
-            self._memory.put(entry)
-        self._version = entry["metadata"]["resourceVersion"]
-
     def _publish(self) -> None:
         now = self._clock.now()
         self._latest = ClusterReading(
             now, self._cluster_uid, self._node, self._memory.pods(now), self._memory.dcgm_url
         )
-
-    def _ours(self) -> dict[str, str]:
-        return {"fieldSelector": f"spec.nodeName={self._access.node}"}

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +18,7 @@ from gpucost.kubelet.v1.api_pb2_grpc import (
 )
 from gpucost.trouble import Retry
 
+from contracts.another_user import as_another, is_root
 from contracts.hand_clock import HandClock
 from contracts.source_contract import check_holdings
 from gpucost_agent.readings import Allocation, DeviceId, Gpu
@@ -28,7 +27,6 @@ from gpucost_agent.sources.kubelet.kubelet_files import CHECKPOINT
 from gpucost_agent.sources.kubelet.pod_resources import NodeFiles, PodResources
 from simnode.kubelet import Kubelet, ListedContainer, ListedPod
 
-ROOT = Path(__file__).resolve().parents[3]
 A = "GPU-00000000-0000-0000-0000-00000000000a"
 B = "GPU-00000000-0000-0000-0000-00000000000b"
 GPU = "nvidia.com/gpu"
@@ -141,12 +139,11 @@ def test_no_folder_is_no_socket(source: PodResources) -> None:
         source.read()
 
 
-AS_NOBODY = """
-import os, pathlib, sys
+IMPORTS = """
+import pathlib, sys
 from gpucost_agent.sources.kubelet.pod_resources import NotPermitted, PodResources
-os.setgroups([])
-os.setgid(65534)
-os.setuid(65534)
+"""
+READS = """
 try:
     PodResources(pathlib.Path(sys.argv[1]), None, None).read()
 except NotPermitted as trouble:
@@ -154,21 +151,14 @@ except NotPermitted as trouble:
 """
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become nobody")
+@pytest.mark.skipif(not is_root(), reason="its words are for who is not root, where root has the socket")
 def test_no_permission_is_a_trouble_of_its_own(socket: Path) -> None:
     socket.parent.mkdir()
     socket.touch()
     for folder, mode in ((socket.parent, 0o750), (socket.parent, 0o755)):
         folder.parent.chmod(0o755)
         folder.chmod(mode)
-        done = subprocess.run(
-            [sys.executable, "-c", AS_NOBODY, str(socket)],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (ROOT / "proto", ROOT / "agent")))},
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        )
-        assert "uid 0" in done.stdout
+        assert "uid 0" in as_another(IMPORTS, READS, socket)
 
 
 class Told(PodResourcesListerServicer):
