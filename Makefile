@@ -15,7 +15,7 @@ COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-h
 	--no-emit-index-url --no-annotate --custom-compile-command "make lock"
 
 .PHONY: help setup toolchain library test browser check format format-check lint types layers fresh \
-	proto proto-check docs docs-check laws accuracy footprint chaos machine gpu mutation fuzz capture golden demo sabotage lock wheel clean
+	proto proto-check docs docs-check laws accuracy footprint chaos refusals machine gpu mutation fuzz capture golden demo sabotage lock wheel clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -100,6 +100,9 @@ footprint: $(STAMP) library ## memory and processor of the agent, beside a peer'
 
 chaos: $(STAMP) library ## every kind of fault on real programs, the ledger against the truth (SEED, SECONDS, CI=1, SCENARIO, FAULTS)
 	$(BIN)/python -m chaos
+
+refusals: $(STAMP) ## what a caller who is turned away costs the aggregator (SEED, CALLS, CI=1)
+	$(BIN)/python hack/proofs/refusals.py
 
 machine: $(STAMP) library ## random lives of nodes under the real agent, laws after every window (SEED, EXAMPLES, SECONDS)
 	$(BIN)/python -m pytest tests/machine $(PYTEST_ARGUMENTS)

@@ -34,8 +34,8 @@ The aggregator answers at `--http-listen`, by default port 8080. Everything is r
   one the answer is 401. What a reader may not see is in no row, sum or remainder, and asking for it is 403.
 - A parameter that is unknown, given twice or can not be read is refused with 400 and a body that says
   what is wrong (`error`), what to do (`hint`) and, where it is one, the `parameter` at fault.
-- 404 is a path that is not there, 405 another method than GET, 503 with `Retry-After` a store that is busy;
-  their body is the same.
+- 404 is a path that is not there, 405 another method than GET, 503 with `Retry-After` a store that is busy, or an
+  API server that does not say what the reader may see; their body is the same.
 """
 
 _PAGES_HEAD = """\
@@ -156,8 +156,9 @@ def route(path: str, said: Json, document: Json) -> str:
     parts = [
         f"## GET {path}\n",
         f"{said['summary']}. {said.get('description', '')}".strip() + "\n",
-        example(path),
     ]
+    if not said.get("x-internal"):
+        parts.append(example(path))
     known = document["components"]["parameters"]
     if asked := [known[each["$ref"].rsplit("/", 1)[1]] for each in said.get("parameters", [])]:
         parts.append(parameter_table(asked))

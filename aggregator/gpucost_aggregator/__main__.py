@@ -40,6 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return code
         from gpucost_aggregator.app import run  # noqa: PLC0415  # as above
 
+        # Whoever reads the store's files reads every bill, past all that readers may see; the folder may be older.
+        os.umask(0o077)
         asyncio.run(run(settings))
     except Stop as trouble:
         sys.stderr.write(f"{PROGRAM.name}: {trouble}\n")

@@ -25,6 +25,7 @@ from gpucost_aggregator.access.writers import WriterAccess, WritersParts
 from gpucost_aggregator.admin.application import make_admin
 from gpucost_aggregator.admin.backup_routes import backup_routes
 from gpucost_aggregator.admin.join_routes import JoinParts, join_routes
+from gpucost_aggregator.admin.prices_routes import PricesParts, prices_routes
 from gpucost_aggregator.admin.quarantine_routes import quarantine_routes
 from gpucost_aggregator.admin.reprice_routes import RepricingParts, reprice_routes
 from gpucost_aggregator.admin.service_routes import service_routes
@@ -35,17 +36,21 @@ from gpucost_aggregator.closing.closer import Closer
 from gpucost_aggregator.entrances import (
     file_of_writers,
     reader_access,
+    tell_failed_reviews,
     tell_refused_readers,
     tell_what_is_open,
 )
 from gpucost_aggregator.ingest.counts import Counts
 from gpucost_aggregator.ingest.limits import StreamLimits
+from gpucost_aggregator.ingest.price_shelf import FILE_NAME as PRICES
+from gpucost_aggregator.ingest.price_shelf import PriceShelf
 from gpucost_aggregator.ingest.quarantine import Quarantine, QuarantineParts
 from gpucost_aggregator.ingest.service import CostStreamService, IngestParts
 from gpucost_aggregator.ingest.writer import Writer, WriterParts
 from gpucost_aggregator.live.board import Board
 from gpucost_aggregator.metrics import Metrics
 from gpucost_aggregator.ports import try_port, why_not_bound
+from gpucost_aggregator.replicas import ReplicaParts, lease_of, peer_access, peers_of, replica_name
 from gpucost_aggregator.settings import GRPC_LISTEN, HTTP_LISTEN, Settings
 from gpucost_aggregator.store.backup_rows import Backup, BackupOrder
 from gpucost_aggregator.store.duckdb_opening import StoreOptions
@@ -70,6 +75,8 @@ _GRPC_OPTIONS = (
     ("grpc.server_handshake_timeout_ms", 20_000),
     ("grpc.max_concurrent_streams", 100),
     ("grpc.max_metadata_size", 16_384),
+    # Else gRPC takes in megabytes of a fast sender that nobody reads yet. 64 KiB on their way are enough for an agent.
+    ("grpc.http2.bdp_probe", 0),
 )
 _MOST_CALLS = StreamLimits().streams + StreamLimits().handshakes
 """Calls of any kind, before anything of ours looks at them; gRPC refuses the others itself."""
@@ -112,19 +119,36 @@ async def serving(settings: Settings) -> AsyncIterator[Serving]:
     log = logger("gpucost-aggregator")
     clock, counts = SystemClock(), Counts()
     credentials = _before_the_store(settings)
-    readers_access, writers_file = reader_access(settings, log), file_of_writers(settings, log)
+    readers_access = reader_access(settings, log, tell_failed_reviews(counts, clock, log))
+    writers_file, peers_access = file_of_writers(settings, log), peer_access(settings.replicas)
     async with AsyncExitStack() as stack:
         store = DuckDBStore(settings.data_dir, StoreOptions(settings.memory_limit_bytes, settings.threads))
         stack.callback(store.close)
-        book = AccessBook(settings.data_dir)
+        book, prices = AccessBook(settings.data_dir), PriceShelf(settings.data_dir)
         access = WriterAccess(WritersParts(book, settings.access.asks_writers, writers_file))
         stack.callback(access.close)
+        stack.callback(readers_access.rights.close)
         readers = stack.enter_context(ThreadPoolExecutor(_READERS, "reader"))
+        here = ReplicaParts(replica_name(), readers, clock, counts, log)
+        # Before all that is done under it, so that it is left only once that has ended.
+        lease = await stack.enter_async_context(lease_of(settings.replicas, here))
+        peers = await stack.enter_async_context(peers_of(settings.replicas, here))
         thread = stack.enter_context(ThreadPoolExecutor(1, "writer"))
         writer = Writer(WriterParts(store, thread, clock, counts, log))
         board = Board(counts.live)
         service = CostStreamService(
-            IngestParts(store, readers, writer, clock, counts, log, access=access, book=book, board=board)
+            IngestParts(
+                store,
+                readers,
+                writer,
+                clock,
+                counts,
+                log,
+                access=access,
+                book=book,
+                board=board,
+                prices=prices,
+            )
         )
         is_serving = asyncio.Event()
         web_app = make_app(
@@ -132,19 +156,25 @@ async def serving(settings: Settings) -> AsyncIterator[Serving]:
                 store=store,
                 clock=clock,
                 readers=readers,
-                metrics_text=Metrics(counts, writer, __version__, lambda: len(board.fresh(clock.now()))).text,
+                metrics_text=Metrics(
+                    counts, writer, __version__, lambda: len(board.fresh(clock.now())), lease
+                ).text,
                 ready=_readiness(is_serving),
                 version=__version__,
                 access=readers_access,
                 on_refused=tell_refused_readers(counts, clock, log),
                 duplicate_agents=service.duplicate_agents,
                 board=board,
+                replica=here.replica,
+                peers=peers,
+                peer_access=peers_access,
+                peer_counts=counts.peers,
             )
         )
         http = await stack.enter_async_context(_http(web_app, settings.http_listen))
         writing = asyncio.create_task(writer.run())
         stack.push_async_callback(_end_writer, writer, writing)
-        await stack.enter_async_context(_closing(Closer(store, writer.alone, clock, counts, log)))
+        await stack.enter_async_context(_closing(Closer(store, writer.alone, clock, counts, log, lease)))
         grpc_at = await stack.enter_async_context(
             _streams(service, writer, settings.grpc_listen, credentials)
         )
@@ -174,6 +204,9 @@ async def serving(settings: Settings) -> AsyncIterator[Serving]:
                 )
             ),
             quarantine_routes(Quarantine(QuarantineParts(store, readers, writer, clock, counts, log))),
+            prices_routes(
+                PricesParts(prices, readers, clock, log, service.prices_changed, service.books_named)
+            ),
             reprice_routes(RepricingParts(store, readers, writer.alone, clock, log)),
             backup_routes(_backup(store, settings.data_dir, clock), readers, log),
         )
@@ -210,12 +243,13 @@ def _readiness(is_serving: asyncio.Event) -> Callable[[], tuple[bool, str]]:
 
 
 def _backup(store: DuckDBStore, data_dir: Path, clock: Clock) -> Callable[[Path], Backup]:
-    """Who may write what belongs to a store as much as its rows, so it travels along."""
+    """Who may write, and at what prices, belongs to a store as much as its rows, so it travels along."""
 
     def make(target: Path) -> Backup:
         files = {}
-        with suppress(FileNotFoundError):
-            files[ACCESS_BOOK] = (data_dir / ACCESS_BOOK).read_bytes()
+        for name in (ACCESS_BOOK, PRICES):
+            with suppress(FileNotFoundError):
+                files[name] = (data_dir / name).read_bytes()
         return store.backup(BackupOrder(target, clock.now().wall_ns, files))
 
     return make

@@ -6,14 +6,20 @@ from dataclasses import dataclass
 from gpucost.logs import logger
 from gpucost.settings_source import HostPort
 from gpucost.tls import read_pems
-from gpucost.trouble import Stop
+from gpucost.trouble import Retry, Stop
 
 from gpucost_aggregator.access.access_book import AccessBook
 from gpucost_aggregator.access.writers import WriterAccess, WritersParts
 from gpucost_aggregator.entrances import file_of_writers, reader_access
+from gpucost_aggregator.ingest.price_shelf import PriceShelf
 from gpucost_aggregator.ports import try_port
+from gpucost_aggregator.replica_settings import LEASE, PEERS
+from gpucost_aggregator.replicas import lease_object_of, peer_access
 from gpucost_aggregator.settings import DATA_DIR, GRPC_LISTEN, HTTP_LISTEN, Settings
 from gpucost_aggregator.store.duckdb_opening import StoreOptions, look_at_store
+
+EXIT_UNANSWERED = 1
+"""It would run, and something that it asks does not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +49,9 @@ def _attempts(settings: Settings) -> dict[str, Callable[[], str]]:
         "tls": lambda: _tls(settings),
         "writers": lambda: _writers(settings),
         "readers": lambda: _readers(settings),
+        "prices": lambda: _prices(settings),
+        PEERS.name: lambda: _peers(settings),
+        LEASE.name: lambda: _lease(settings),
         GRPC_LISTEN.name: lambda: _listen(
             GRPC_LISTEN.flag, settings.grpc_listen, encrypted=settings.tls is not None
         ),
@@ -80,7 +89,38 @@ def _writers(settings: Settings) -> str:
 
 def _readers(settings: Settings) -> str:
     access = reader_access(settings, logger("gpucost-aggregator"))
+    file = access.file()
+    if file is not None and file.review is not None:
+        return f"are asked who they are, and Kubernetes what they may see of {file.review.cluster}"
     return "are asked who they are" if access.is_asked else "are not asked who they are"
+
+
+def _peers(settings: Settings) -> str:
+    access = peer_access(settings.replicas)
+    if not access.is_served:
+        return "no other aggregators"
+    named = ", ".join(map(str, settings.replicas.peers))
+    return (
+        f"{named}, {'with a token' if access.tokens.file else 'without a token, as they are on this machine'}"
+    )
+
+
+def _lease(settings: Settings) -> str:
+    if settings.replicas.lease is None:
+        return "whoever has the store open does what only one may"
+    try:
+        found = lease_object_of(settings.replicas).read()
+    except Retry as trouble:
+        raise Stop(f"{LEASE.flag} {settings.replicas.lease}: {trouble}", EXIT_UNANSWERED) from None
+    whose = "would be made" if found is None else f"is held by {found.holder or 'nobody'}"
+    return f"{settings.replicas.lease} {whose}"
+
+
+def _prices(settings: Settings) -> str:
+    shelved = PriceShelf(settings.data_dir).current
+    if shelved is None:
+        return "no price book is set: each agent goes by its own, or by the catalogue alone"
+    return f"agents without a price book of their own go by version {shelved.fleet.version}"
 
 
 def _listen(flag: str, address: HostPort, *, encrypted: bool) -> str:

@@ -3,8 +3,10 @@
 from collections.abc import Callable
 
 from gpucost.clock import Clock
+from gpucost.trouble import EXIT_SETTINGS, Stop
 from structlog.typing import FilteringBoundLogger
 
+from gpucost_aggregator.access.kube_rights import KubeRights
 from gpucost_aggregator.access.readers import Proxy, ReaderAccess
 from gpucost_aggregator.access.readers_file import parse_readers
 from gpucost_aggregator.access.refusal import Refused
@@ -34,24 +36,43 @@ def file_of_writers(settings: Settings, log: FilteringBoundLogger) -> Callable[[
     ).value
 
 
-def reader_access(settings: Settings, log: FilteringBoundLogger) -> ReaderAccess:
+def reader_access(
+    settings: Settings, log: FilteringBoundLogger, on_failed: Callable[[str], None] = lambda _: None
+) -> ReaderAccess:
     """
-    Who reads.
+    Who reads; *on_failed* hears why the API server could not be asked what somebody may see.
 
     Raises:
-        Stop: The file of readers is wrong.
+        Stop: The file of readers is wrong, or nobody could come by what it says.
     """
-    proxy = Proxy(settings.access.proxies, settings.access.identity_header)
-    file = settings.access.readers_file
-    if file is None:
+    access = settings.access
+    proxy = Proxy(access.proxies, access.identity_header, access.groups_header)
+    if access.readers_file is None:
         return ReaderAccess(proxy=proxy)
     watched = WatchedFile(
         READERS_FILE.flag,
-        file,
+        access.readers_file,
         parse_readers,
         lambda reason: log.error("readers_file_not_taken", reason=reason),
     )
-    return ReaderAccess(watched.value, proxy)
+    if watched.value().review is not None and not access.proxies:
+        raise Stop(
+            f"{READERS_FILE.flag} {access.readers_file}: `review` is about whom a proxy names: set --trusted-proxies",
+            EXIT_SETTINGS,
+        )
+    return ReaderAccess(watched.value, proxy, KubeRights(on_failed=on_failed))
+
+
+def tell_failed_reviews(counts: Counts, clock: Clock, log: FilteringBoundLogger) -> Callable[[str], None]:
+    """Counts requests whose reader's rights could not be found out, and tells of them unless very many are."""
+    telling = Telling()
+
+    def tell(trouble: str) -> None:
+        counts.reviews_failed += 1
+        if telling.may_tell(clock.now().monotonic_ns):
+            log.error("access_review_failed", trouble=trouble)
+
+    return tell
 
 
 def tell_refused_readers(

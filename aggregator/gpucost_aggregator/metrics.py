@@ -16,7 +16,9 @@ from prometheus_client.registry import Collector
 from gpucost_aggregator.access.refusal import WHYS
 from gpucost_aggregator.ingest.counts import Counts
 from gpucost_aggregator.ingest.writer import Writer
+from gpucost_aggregator.lease import Lease, StoreLease
 from gpucost_aggregator.live.board import Why
+from gpucost_aggregator.peers.counts import Why as PeerWhy
 
 
 class _Told(NamedTuple):
@@ -55,6 +57,11 @@ _COUNTERS: dict[str, _Told] = {
         "Requests for reports and pages that were refused, as they brought no valid token. The event reader_refused"
         " names the address.",
         lambda c: c.readers_refused,
+    ),
+    "gpucost_access_reviews_failed": _Told(
+        "Requests that were not answered, as the API server could not be asked what their reader may see. The event"
+        " access_review_failed says why.",
+        lambda c: c.reviews_failed,
     ),
     "gpucost_stream_takeovers": _Told(
         "Streams that a newer one of the same node ended. More than one for a restart: two agents call"
@@ -124,10 +131,38 @@ _COUNTERS: dict[str, _Told] = {
         " depends on any.",
         lambda c: c.live.messages,
     ),
+    "gpucost_peer_calls": _Told(
+        "Questions to other aggregators about what their nodes do now: asked when somebody reads it, each once a second"
+        " at most.",
+        lambda c: c.peers.calls,
+    ),
+    "gpucost_peer_calls_answered": _Told(
+        "Questions of other aggregators that were answered here. None at all: --peers of the others does not name this"
+        " one, or nobody reads.",
+        lambda c: c.peers.answered_here,
+    ),
+    "gpucost_leases_taken": _Told(
+        "Times that this aggregator took the Lease in --lease.", lambda c: c.lease.taken
+    ),
+    "gpucost_leases_lost": _Told(
+        "Times that it held the Lease and could not renew it in time. The event lease_lost says why; another one does"
+        " what only one may.",
+        lambda c: c.lease.lost,
+    ),
+    "gpucost_lease_failures": _Told(
+        "Tries to read or write the Lease at which the API server did not answer or refused. The event"
+        " lease_not_written says why.",
+        lambda c: c.lease.failures,
+    ),
     "gpucost_slows": _Told(
         "Times that a sender was told to wait, because half of the room for unwritten rows was taken. Growing"
         " all the time: the disk is too slow for the fleet.",
         lambda c: c.slows,
+    ),
+    "gpucost_price_books_sent": _Told(
+        "Times that an agent was sent the fleet's price book: once for each change. Growing on: agents go by their"
+        " own, or can not read it; `gpucost-aggregator prices show` names them, and their logs say why.",
+        lambda c: c.price_books_sent,
     ),
     "gpucost_commits": _Told("Commits of the store that were made.", lambda c: c.commits),
     "gpucost_commit_seconds": _Told(
@@ -152,6 +187,15 @@ _GAUGES: dict[str, _Told] = {
         "Streams that are open now; one for each node whose agent is connected.",
         lambda c: c.streams,
     ),
+    "gpucost_peers": _Told(
+        "Other aggregators that were found by --peers when they were asked last.",
+        lambda c: c.peers.others,
+    ),
+    "gpucost_peers_silent": _Told(
+        "Those of them that did not answer: what their nodes do now is missing on pages, and said to be. The event"
+        " peer_silent names each.",
+        lambda c: c.peers.silent,
+    ),
     "gpucost_store_writable": _Told(
         "1 if the last commit was made; 0 while the store takes nothing and agents keep their windows. Look at"
         " the disk of --data-dir.",
@@ -167,10 +211,16 @@ class Metrics:
     """A registry of its own, so that a library's metrics do not come along unasked."""
 
     def __init__(
-        self, counts: Counts, writer: Writer, version: str, live_nodes: Callable[[], int] = lambda: 0
+        self,
+        counts: Counts,
+        writer: Writer,
+        version: str,
+        live_nodes: Callable[[], int] = lambda: 0,
+        lease: Lease | None = None,
     ) -> None:
         self._registry = CollectorRegistry()
         self._registry.register(_Ingest(counts, writer, version, live_nodes))
+        self._registry.register(_Replicas(counts, lease or StoreLease()))
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
         GCCollector(registry=self._registry)
@@ -178,6 +228,31 @@ class Metrics:
     def text(self) -> bytes:
         """All of it in Prometheus' text format; does not block."""
         return generate_latest(self._registry)
+
+
+class _Replicas(Collector):
+    """What several aggregators are to each other, where a plain number of the ingest does not say it."""
+
+    def __init__(self, counts: Counts, lease: Lease) -> None:
+        self._counts = counts
+        self._lease = lease
+
+    def collect(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily(
+            "gpucost_lease_held",
+            "1 while this aggregator is the one that does what only one may, such as closing the books of gone nodes. 0"
+            " on all for minutes: gpucost_lease_failures_total says whether they can ask for it.",
+            value=self._lease.is_held(),
+        )
+        failed = CounterMetricFamily(
+            "gpucost_peer_calls_failed",
+            "Questions to other aggregators without an answer: unknown_name, unreachable, timed_out, refused (another"
+            " --peers-token-file), too_large, unreadable (another version).",
+            labels=["why"],
+        )
+        for why in PeerWhy:
+            failed.add_metric([why.value], self._counts.peers.failed[why])
+        yield failed
 
 
 class _Ingest(Collector):

@@ -26,6 +26,7 @@ from gpucost.settings_source import (
 )
 
 from gpucost_aggregator.admin.commands import OPERATOR_COMMANDS
+from gpucost_aggregator.replica_settings import REPLICA_SETTINGS, ReplicaSettings, replica_settings
 
 
 def _networks(value: str) -> tuple[str, ...]:
@@ -115,6 +116,14 @@ IDENTITY_HEADER = Setting[str](
     "Header in which --trusted-proxies name the reader; the default is that of oauth2-proxy. The proxy has to take it "
     "away from what clients send.",
 )
+GROUPS_HEADER = Setting[str](
+    "groups-header",
+    text,
+    "",
+    "Header in which --trusted-proxies name the reader's groups, with commas between them, for `review` in "
+    "--readers-file; X-Forwarded-Groups is that of oauth2-proxy. None, as a proxy that does not set it may let a "
+    "client's own pass.",
+)
 MEMORY_LIMIT = Setting[int](
     "memory-limit",
     byte_size,
@@ -156,6 +165,8 @@ PROGRAM = Program(
         READERS_FILE,
         TRUSTED_PROXIES,
         IDENTITY_HEADER,
+        GROUPS_HEADER,
+        *REPLICA_SETTINGS,
         MEMORY_LIMIT,
         THREADS,
         LOG_FORMAT,
@@ -185,7 +196,7 @@ class Access:
     """
     How callers are told apart. *asks_writers*: they have to say who they are, though no cluster has joined yet.
 
-    *proxies* may say in *identity_header* who reads.
+    *proxies* may say in *identity_header* who reads, and in *groups_header*, where it is set, of which groups.
     """
 
     asks_writers: bool = False
@@ -193,6 +204,7 @@ class Access:
     readers_file: Path | None = None
     proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     identity_header: str = IDENTITY_HEADER.default
+    groups_header: str = GROUPS_HEADER.default
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,26 +221,21 @@ class Settings:
     log_level: str
     admin_socket: Path | None = None
     access: Access = field(default_factory=Access)
+    replicas: ReplicaSettings = field(default_factory=ReplicaSettings)
 
 
-def read_settings(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[str, Settings]:
+def read_command(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[Loaded, Settings]:
     """
-    The command and the settings.
+    All that was said, with the command and the values of its own flags; and the settings.
 
     Raises:
         Stop: One is unknown or no value, or they do not fit each other (exit code 2).
     """
-    loaded, settings = read_command(argv, environ)
-    return loaded.command, settings
-
-
-def read_command(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[Loaded, Settings]:
-    """All that was said, with the values of a command's own flags; and the settings. Raises as `read_settings`."""
     loaded = load(PROGRAM, argv, environ)
     value = loaded.value
     if value(MEMORY_LIMIT) < _LEAST_MEMORY:
         raise loaded.stop(MEMORY_LIMIT.name, "too little to open a store: write 64MiB or more")
-    if ports_meet(value(GRPC_LISTEN), value(HTTP_LISTEN)):
+    if _ports_meet(value(GRPC_LISTEN), value(HTTP_LISTEN)):
         grpc, http = value(GRPC_LISTEN), value(HTTP_LISTEN)
         how = "are the same" if grpc == http else "have a port in common"
         raise loaded.stop(
@@ -245,10 +252,15 @@ def read_command(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[Loade
         log_level=value(LOG_LEVEL),
         admin_socket=value(ADMIN_SOCKET),
         access=_access(loaded),
+        replicas=replica_settings(
+            loaded,
+            insecure=value(INSECURE),
+            asks_readers=value(READERS_FILE) is not None or bool(value(TRUSTED_PROXIES)),
+        ),
     )
 
 
-def ports_meet(one: HostPort, other: HostPort) -> bool:
+def _ports_meet(one: HostPort, other: HostPort) -> bool:
     """Whether nobody could listen on both: one port, and one host, or every interface at one of them."""
     hosts = {_SAME_HOSTS.get(each.host, each.host) for each in (one, other)}
     return one.port == other.port != 0 and (len(hosts) == 1 or "" in hosts)
@@ -262,12 +274,15 @@ def _access(loaded: Loaded) -> Access:
     else:
         # An authority for agents, or a list of them, is there to be asked.
         asks = has_tls or value(WRITERS_FILE) is not None
+    if value(GROUPS_HEADER) and not value(TRUSTED_PROXIES):
+        raise loaded.stop(GROUPS_HEADER.name, "set without --trusted-proxies: nobody else may say it")
     return Access(
         asks,
         value(WRITERS_FILE),
         value(READERS_FILE),
         tuple(ip_network(word) for word in value(TRUSTED_PROXIES)),
         value(IDENTITY_HEADER),
+        value(GROUPS_HEADER),
     )
 
 

@@ -4,9 +4,9 @@
  *
  * FILE holds a struct disk in the machine's order and is mapped once, at the start; without it nothing changes. What
  * is written into it holds at once: the error that changes of the disk get (ENOSPC: whatever takes room; EROFS: all of
- * them), and how long each sync lasts before it begins. What the shim writes tells whoever looks on: how many calls
- * were refused, how many syncs began, and how many are under way, which is when a process is in the middle of a
- * commit.
+ * them), and how long each sync lasts before it begins, where less than nothing is until the number is another one.
+ * What the shim writes tells whoever looks on: how many calls were refused, how many syncs began, and how many are
+ * under way, which is when a process is in the middle of a commit.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -32,7 +32,7 @@
 
 struct disk {
     int64_t error;     /* what changes get; 0 is none */
-    int64_t delay_ns;  /* how long each sync lasts before it begins */
+    int64_t delay_ns;  /* how long each sync lasts before it begins; below 0 it is held until that changes */
     int64_t refused;   /* calls that got the error */
     int64_t syncs;     /* syncs that began */
     int64_t syncing;   /* syncs that are under way; a process that is killed in one leaves it there */
@@ -194,7 +194,9 @@ static int begin_sync(int file) {
         return 0;
     __atomic_fetch_add(&disk->syncs, 1, __ATOMIC_SEQ_CST);
     __atomic_fetch_add(&disk->syncing, 1, __ATOMIC_SEQ_CST);
-    int64_t delay = __atomic_load_n(&disk->delay_ns, __ATOMIC_SEQ_CST);
+    int64_t delay;
+    while ((delay = __atomic_load_n(&disk->delay_ns, __ATOMIC_SEQ_CST)) < 0)
+        nanosleep(&(struct timespec){0, 10000000}, NULL);
     if (delay > 0)
         nanosleep(&(struct timespec){delay / 1000000000, delay % 1000000000}, NULL);
     return 1;

@@ -16,7 +16,8 @@ FLEET_SETTINGS = frozenset({
     "kube-api", "kubelet-url", "dcgm-url", "device-resources", "fractions", "stand-alone",
     "metrics-listen", "kubelet-grace-seconds", "data-dir", "admin-socket",
     "grpc-listen", "http-listen", "memory-limit", "threads",
-    "token-file", "writers-file", "readers-file", "trusted-proxies", "identity-header",
+    "token-file", "writers-file", "readers-file", "trusted-proxies", "identity-header", "groups-header",
+    "peers", "peers-token-file", "lease",
     "log-format", "log-level",
 })
 # fmt: on

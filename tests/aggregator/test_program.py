@@ -41,15 +41,16 @@ def outcome(*arguments: str) -> tuple[int, str, str]:
 
 
 class Running:
-    """A program that serves; *told* is what it logged when it began to."""
+    """A program that serves; *told* is what it logged when it began to, *before* what it logged before that."""
 
     def __init__(self, program: subprocess.Popen[str]) -> None:
         self.program = program
+        self.before = ""
         assert program.stderr is not None
-        line = program.stderr.readline()
-        assert line.startswith("{"), line + program.stderr.read()
+        while (line := program.stderr.readline()) and '"event": "serving"' not in line:
+            self.before += line
+        assert line, self.before
         self.told = json.loads(line)
-        assert self.told["event"] == "serving", line
 
     def get(self, path: str) -> str:
         with urllib.request.urlopen(f"http://{self.told['http']}{path}", timeout=30) as answer:
@@ -105,6 +106,18 @@ def test_it_serves_and_stops(run: Callable[..., Running], tmp_path: Path) -> Non
     assert store.identity().store_id == running.told["store_id"]
     assert store.totals(EVERYTHING, [])[0].sums.charged_ns == MINUTE_NS
     store.close()
+
+
+def test_nobody_else_reads_the_store_in_a_folder_that_everybody_may_enter(
+    run: Callable[..., Running], tmp_path: Path
+) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data").chmod(0o755)
+    running = run()
+    files = [file for file in (tmp_path / "data").iterdir() if file.is_file()]
+    assert {file.name for file in files} >= {FILE_NAME}
+    assert [file.name for file in files if file.stat().st_mode & 0o077] == []
+    assert running.end()[0] == 0
 
 
 def test_a_second_one_on_the_same_store(run: Callable[..., Running], tmp_path: Path) -> None:
@@ -172,6 +185,9 @@ def test_check_changes_nothing(tmp_path: Path) -> None:
         "ok  tls           ",
         "ok  writers       ",
         "ok  readers       ",
+        "ok  prices        ",
+        "ok  peers         ",
+        "ok  lease         ",
         "ok  grpc-listen   ",
         "ok  http-listen   ",
         "ok  data-dir      ",
@@ -181,6 +197,32 @@ def test_check_changes_nothing(tmp_path: Path) -> None:
     code, out, _ = outcome("check", f"--data-dir={tmp_path / 'data'}", *FREE_PORTS)
     assert code == 0
     assert "has schema version 3" in out
+
+
+def test_a_token_of_aggregators_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("short")
+    flags = ("--peers=127.0.0.1:9", f"--peers-token-file={tmp_path / 'token'}")
+    for command in ("run", "check"):
+        code, out, err = outcome(command, f"--data-dir={tmp_path / 'data'}", *FREE_PORTS, *flags)
+        assert code == 2
+        assert "--peers-token-file" in out + err
+        assert "short" not in out + err
+        assert not (tmp_path / "data").exists()
+
+
+def test_check_asks_for_the_lease_and_the_program_runs_without_an_answer(
+    run: Callable[..., Running], tmp_path: Path
+) -> None:
+    code, out, _ = outcome(
+        "check", f"--data-dir={tmp_path / 'data'}", *FREE_PORTS, "--lease=gpucost/aggregator"
+    )
+    assert code == 1
+    assert "NO  lease          --lease gpucost/aggregator: " in out
+    running = run("--lease=gpucost/aggregator")
+    assert "gpucost_lease_held 0.0" in running.get("/metrics")
+    code, err = running.end()
+    assert code == 0
+    assert '"event": "lease_not_written"' in running.before + err
 
 
 def test_certificates_that_are_none(tmp_path: Path) -> None:

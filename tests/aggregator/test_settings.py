@@ -6,14 +6,14 @@ import pytest
 from gpucost.settings_source import HostPort
 from gpucost.trouble import EXIT_SETTINGS, Stop
 
-from gpucost_aggregator.settings import PROGRAM, Tls, read_settings
+from gpucost_aggregator.settings import PROGRAM, Tls, read_command
 
 PAIR = ["--tls-cert=/c.pem", "--tls-key=/k.pem"]
 
 
 def test_defaults() -> None:
-    command, settings = read_settings([], {})
-    assert command == "run"
+    loaded, settings = read_command([], {})
+    assert loaded.command == "run"
     assert settings.data_dir == Path("/var/lib/gpucost-aggregator")
     assert (settings.grpc_listen, settings.http_listen) == (
         HostPort("127.0.0.1", 9443),
@@ -25,23 +25,23 @@ def test_defaults() -> None:
 
 def test_values_come_from_flags_before_the_environment() -> None:
     environ = {"GPUCOST_DATA_DIR": "/a", "GPUCOST_THREADS": "7", "GPUCOST_CLUSTER": "the agent's"}
-    _, settings = read_settings(["check", "--data-dir", "/b", "--memory-limit=512MiB"], environ)
+    _, settings = read_command(["check", "--data-dir", "/b", "--memory-limit=512MiB"], environ)
     assert (settings.data_dir, settings.threads, settings.memory_limit_bytes) == (Path("/b"), 7, 512 << 20)
 
 
 def test_tls() -> None:
-    assert read_settings([*PAIR, "--grpc-listen=:9443"], {})[1].tls == Tls(
+    assert read_command([*PAIR, "--grpc-listen=:9443"], {})[1].tls == Tls(
         Path("/c.pem"), Path("/k.pem"), None
     )
-    assert read_settings([*PAIR, "--tls-ca=/a.pem"], {})[1].tls == Tls(
+    assert read_command([*PAIR, "--tls-ca=/a.pem"], {})[1].tls == Tls(
         Path("/c.pem"), Path("/k.pem"), Path("/a.pem")
     )
-    _, settings = read_settings([*PAIR, "--insecure", "--http-listen=:8080"], {})
+    _, settings = read_command([*PAIR, "--insecure", "--http-listen=:8080"], {})
     assert settings.tls is not None
 
 
 def test_plain_text_beyond_loopback_has_to_be_said() -> None:
-    _, settings = read_settings(["--insecure", "--grpc-listen=:9443", "--http-listen=0.0.0.0:8080"], {})
+    _, settings = read_command(["--insecure", "--grpc-listen=:9443", "--http-listen=0.0.0.0:8080"], {})
     assert settings.tls is None
 
 
@@ -65,14 +65,14 @@ def test_plain_text_beyond_loopback_has_to_be_said() -> None:
 )
 def test_what_does_not_fit_is_refused(argv: list[str], words: str) -> None:
     with pytest.raises(Stop, match=words) as stop:
-        read_settings(argv, {})
+        read_command(argv, {})
     assert stop.value.exit_code == EXIT_SETTINGS
 
 
 def test_addresses_that_do_not_meet() -> None:
     for http in ("127.0.0.1:8080", "127.0.0.2:9443", "[::1]:9443"):
-        read_settings(["--grpc-listen=127.0.0.1:9443", f"--http-listen={http}"], {})
-    read_settings(["--grpc-listen=127.0.0.1:0", "--http-listen=127.0.0.1:0"], {})
+        read_command(["--grpc-listen=127.0.0.1:9443", f"--http-listen={http}"], {})
+    read_command(["--grpc-listen=127.0.0.1:0", "--http-listen=127.0.0.1:0"], {})
 
 
 def test_every_setting_says_why() -> None:
@@ -94,11 +94,11 @@ def test_every_setting_says_why() -> None:
     ],
 )
 def test_when_writers_are_asked_before_anybody_joined(flags: tuple[str, ...], asked: bool) -> None:
-    assert read_settings(flags, {})[1].access.asks_writers is asked
+    assert read_command(flags, {})[1].access.asks_writers is asked
 
 
 def test_proxies_are_addresses_or_networks() -> None:
-    access = read_settings(("--trusted-proxies=10.0.0.7, fd00::/8",), {})[1].access
+    access = read_command(("--trusted-proxies=10.0.0.7, fd00::/8",), {})[1].access
     assert [str(network) for network in access.proxies] == ["10.0.0.7/32", "fd00::/8"]
     with pytest.raises(Stop, match="'proxy' is no address of a proxy: write for example"):
-        read_settings(("--trusted-proxies=proxy",), {})
+        read_command(("--trusted-proxies=proxy",), {})

@@ -28,7 +28,7 @@ class Aggregator(stream_pb2_grpc.CostStreamServicer):
     Acknowledges each batch unless told otherwise.
 
     *cuts* are numbers at whose first arrival the stream breaks instead; *slows* are numbers after which it says
-    Slow. While *acknowledging* is not set it keeps silent.
+    Slow. While *acknowledging* is not set it keeps silent. *book* is sent after the Welcome.
     """
 
     durable: int = 0
@@ -42,6 +42,7 @@ class Aggregator(stream_pb2_grpc.CostStreamServicer):
     in_flight: list[int] = field(default_factory=list)
     live_every_ns: int = 0
     clock_ns: int = 0
+    book: stream_pb2.PriceBook | None = None
     lives: list[stream_pb2.Live] = field(default_factory=list)
     goodbyes: list[tuple[int, int]] = field(default_factory=list)
     acknowledging: threading.Event = field(default_factory=threading.Event)
@@ -65,6 +66,8 @@ class Aggregator(stream_pb2_grpc.CostStreamServicer):
                 clock_ns=self.clock_ns,
             )
         )
+        if self.book is not None:
+            yield stream_pb2.FromAggregator(price_book=self.book)
         for message in request_iterator:
             if message.HasField("goodbye"):
                 self.goodbyes.append((message.goodbye.last_sequence_number, self.durable))

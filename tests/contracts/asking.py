@@ -36,6 +36,7 @@ class Web:
     ready: tuple[bool, str] = (True, "")
     access: ReaderAccess = field(default_factory=ReaderAccess)
     board: Board = field(default_factory=Board)
+    monotonic_ns: int = 50_000_000_000
 
     def get(self, path: str, accept: str = "*/*", headers: Mapping[str, str] | None = None) -> Answer:
         return asyncio.run(self._request("GET", path, {"Accept": accept, **(headers or {})}, follow=True))
@@ -47,7 +48,7 @@ class Web:
         with ThreadPoolExecutor(2) as readers:
             parts = Parts(
                 store=self.store,
-                clock=HandClock(self.now_ns),
+                clock=HandClock(self.now_ns, self.monotonic_ns),
                 readers=readers,
                 metrics_text=lambda: b"gpucost_conflicts_total 0\n",
                 ready=lambda: self.ready,

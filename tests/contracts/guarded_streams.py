@@ -25,6 +25,7 @@ from gpucost_aggregator.access.writers_file import Writers
 from gpucost_aggregator.app import _GRPC_OPTIONS
 from gpucost_aggregator.ingest.counts import Counts
 from gpucost_aggregator.ingest.limits import StreamLimits
+from gpucost_aggregator.ingest.price_shelf import PriceShelf
 from gpucost_aggregator.ingest.service import CostStreamService, IngestParts
 from gpucost_aggregator.ingest.writer import Writer, WriterLimits, WriterParts
 
@@ -50,6 +51,7 @@ class Guarded:
     store: MemoryStore
     service: CostStreamService
     clock: SetClock
+    prices: PriceShelf
 
     @asynccontextmanager
     async def call(
@@ -108,7 +110,10 @@ async def _guarded(folder: Path, doors: Doors) -> AsyncIterator[Guarded]:
     with ThreadPoolExecutor(2) as readers, ThreadPoolExecutor(1) as thread:
         writer = Writer(WriterParts(store, thread, clock, counts, log), WriterLimits(coalesce_s=0.0))
         writing = asyncio.create_task(writer.run())
-        parts = IngestParts(store, readers, writer, clock, counts, log, access, book, limits=doors.limits)
+        prices = PriceShelf(folder)
+        parts = IngestParts(
+            store, readers, writer, clock, counts, log, access, book, limits=doors.limits, prices=prices
+        )
         service = CostStreamService(parts)
         server = grpc.aio.server(options=_GRPC_OPTIONS)
         stream_pb2_grpc.add_CostStreamServicer_to_server(service, server)
@@ -121,7 +126,7 @@ async def _guarded(folder: Path, doors: Doors) -> AsyncIterator[Guarded]:
             )
         await server.start()
         try:
-            yield Guarded(f"127.0.0.1:{port}", book, counts, store, service, clock)
+            yield Guarded(f"127.0.0.1:{port}", book, counts, store, service, clock, prices)
         finally:
             writer.drain()
             service.stop()

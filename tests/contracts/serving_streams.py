@@ -22,6 +22,7 @@ from contracts.ledger_rows import (
 )
 from contracts.memory_store import MemoryStore
 from gpucost_aggregator.ingest.counts import Counts
+from gpucost_aggregator.ingest.price_shelf import PriceShelf
 from gpucost_aggregator.ingest.service import CostStreamService, IngestParts
 from gpucost_aggregator.ingest.writer import Writer, WriterLimits, WriterParts
 from gpucost_aggregator.live.board import Board, LiveCounts
@@ -78,15 +79,17 @@ async def serving(
     folder: Path,
     limits: WriterLimits,
     store: GatedStore | None = None,
+    *,
     board: Board | None = None,
     clock: Clock | None = None,
+    prices: PriceShelf | None = None,
 ) -> AsyncIterator[Served]:
     store, counts, log = store or GatedStore(), Counts(), structlog.get_logger()
     clock = clock or StandingClock()
     with ThreadPoolExecutor(2) as readers, ThreadPoolExecutor(1) as thread:
         writer = Writer(WriterParts(store, thread, clock, counts, log), limits)
         writing = asyncio.create_task(writer.run())
-        parts = IngestParts(store, readers, writer, clock, counts, log, board=board)
+        parts = IngestParts(store, readers, writer, clock, counts, log, board=board, prices=prices)
         service = CostStreamService(parts)
         server = grpc.aio.server()
         stream_pb2_grpc.add_CostStreamServicer_to_server(service, server)
@@ -115,6 +118,7 @@ def play(tmp_path: Path) -> Callable[..., None]:
         store: GatedStore | None = None,
         board: Board | None = None,
         clock: Clock | None = None,
+        prices: PriceShelf | None = None,
         **limits: Any,
     ) -> None:
         async def whole() -> None:
@@ -124,8 +128,9 @@ def play(tmp_path: Path) -> Callable[..., None]:
                     tmp_path,
                     WriterLimits(**{"coalesce_s": 0.0, "retry_s": 0.0, **limits}),
                     store,
-                    board,
-                    clock,
+                    board=board,
+                    clock=clock,
+                    prices=prices,
                 ) as served,
             ):
                 await scene(served)

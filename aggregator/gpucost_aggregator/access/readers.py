@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
+from gpucost_aggregator.access.kube_rights import KubeRights
+from gpucost_aggregator.access.kube_user import KubeUser
 from gpucost_aggregator.access.reader import EVERYTHING, Reader
-from gpucost_aggregator.access.readers_file import ANY_IDENTITY, Entry
+from gpucost_aggregator.access.readers_file import ANY_IDENTITY, Entry, Readers
 from gpucost_aggregator.access.refusal import Refused, Why
 from gpucost_aggregator.access.tokens import LONGEST_TOKEN, matches
 
@@ -16,10 +18,15 @@ Network = IPv4Network | IPv6Network
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """Addresses whose word on who reads is taken, and the header in which they say it."""
+    """
+    Addresses whose word on who reads is taken, and the header in which they say it.
+
+    *groups_header* is that of the reader's groups, with commas between them; empty where nobody says them.
+    """
 
     addresses: tuple[Network, ...] = ()
     header: str = "X-Forwarded-User"
+    groups_header: str = ""
 
     def is_trusted(self, address: str | None) -> bool:
         """Whether a connection from *address* is one of such a proxy."""
@@ -31,42 +38,51 @@ class Proxy:
             found = found.ipv4_mapped
         return any(found in network for network in self.addresses)
 
+    def groups(self, headers: Mapping[str, str]) -> tuple[str, ...]:
+        """The groups that a request of it names."""
+        said = headers.get(self.groups_header, "") if self.groups_header else ""
+        return tuple(group.strip() for group in said.split(",") if group.strip())
 
-def _nobody() -> tuple[Entry, ...] | None:
+
+def _no_file() -> Readers | None:
     return None
 
 
 @dataclass(frozen=True, slots=True)
 class ReaderAccess:
     """
-    Who reads. *entries* says who is known now; None where there is no file of readers.
+    Who reads. *file* says what the file of readers says now; None where there is none.
 
     Without a file and without a proxy nobody is asked. With a proxy alone, whom it names may see everything.
+    *rights* tell what whom Kubernetes knows may see.
     """
 
-    entries: Callable[[], tuple[Entry, ...] | None] = field(default=_nobody)
+    file: Callable[[], Readers | None] = field(default=_no_file)
     proxy: Proxy = field(default_factory=Proxy)
+    rights: KubeRights = field(default_factory=KubeRights)
 
     @property
     def is_asked(self) -> bool:
         """Whether a reader has to say who it is."""
-        return bool(self.proxy.addresses) or self.entries() is not None
+        return bool(self.proxy.addresses) or self.file() is not None
 
-    def identify(self, headers: Mapping[str, str], address: str | None) -> Reader:
+    def identify(self, headers: Mapping[str, str], address: str | None) -> Reader | KubeUser:
         """
         Who reads, by the *headers* of a request (names in any case) and the *address* of its connection.
+
+        A KubeUser may see nothing yet: what they may see, Kubernetes has to say.
 
         Raises:
             Refused: Nobody who is known here.
         """
-        entries = self.entries()
-        if entries is None and not self.proxy.addresses:
+        file = self.file()
+        if file is None and not self.proxy.addresses:
             return EVERYTHING
         token = bearer_of(headers.get("Authorization", ""))
         if token:
-            return self._by_token(token, entries or ())
+            return self._by_token(token, file.entries if file else ())
         if self.proxy.is_trusted(address):
-            return self._by_identity(headers.get(self.proxy.header, "").strip(), entries)
+            return self._by_identity(headers, file)
         raise _unknown("no token")
 
     def _by_token(self, token: str, entries: tuple[Entry, ...]) -> Reader:
@@ -80,15 +96,18 @@ class ReaderAccess:
             raise _unknown("a token that is not known")
         return found
 
-    def _by_identity(self, identity: str, entries: tuple[Entry, ...] | None) -> Reader:
+    def _by_identity(self, headers: Mapping[str, str], file: Readers | None) -> Reader | KubeUser:
+        identity = headers.get(self.proxy.header, "").strip()
         if not identity:
             raise _unknown("the proxy named nobody")
-        if entries is None:
+        if file is None:
             return Reader(identity[:200])
         for wanted in (identity, ANY_IDENTITY):
-            for entry in entries:
+            for entry in file.entries:
                 if entry.identity == wanted:
                     return entry.reader
+        if file.review is not None:
+            return file.review.user(identity, self.proxy.groups(headers))
         raise _unknown(f"{identity[:200]} is no reader")
 
 

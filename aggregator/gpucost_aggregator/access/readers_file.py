@@ -1,10 +1,15 @@
-"""The file of --readers-file: tokens and identities of readers, and what each of them may see. Pure."""
+"""
+The file of --readers-file: tokens and identities of readers, and what each of them may see. Pure.
+
+Whom it does not name, Kubernetes may be asked about, where it says so.
+"""
 
 import re
 from dataclasses import dataclass
 
-from gpucost.yaml_marks import Block
+from gpucost.yaml_marks import Block, as_block
 
+from gpucost_aggregator.access.kube_user import OWN_PREFIX, Naming
 from gpucost_aggregator.access.reader import Reader
 from gpucost_aggregator.access.tokens import fingerprint
 from gpucost_aggregator.access.yaml_words import blocks_at, needed_at, text_at, texts_at
@@ -25,15 +30,44 @@ class Entry:
     identity: str = ""
 
 
-def parse_readers(file: Block) -> tuple[Entry, ...]:
+@dataclass(frozen=True, slots=True)
+class Readers:
+    """What the file says. *review* is how Kubernetes calls whom no entry names; None where it is not asked."""
+
+    entries: tuple[Entry, ...] = ()
+    review: Naming | None = None
+
+
+def parse_readers(file: Block) -> Readers:
     """
-    The readers in *file*.
+    What *file* says.
 
     Raises:
         Reject: Something is unknown, missing, or no value; the text names the place and holds no token.
     """
-    file.refuse_unknown(("readers",), "the file of readers")
-    return tuple(_entry(block) for block in blocks_at(file, "readers"))
+    file.refuse_unknown(("readers", "review"), "the file of readers")
+    entries = tuple(_entry(block) for block in blocks_at(file, "readers"))
+    review = file.get("review")
+    if review is None:
+        return Readers(entries)
+    block = as_block(review, "review")
+    if any(entry.identity == ANY_IDENTITY for entry in entries):
+        raise block.mark.reject(
+            f"review is about whom no reader names, and the identity {ANY_IDENTITY!r} names everybody: keep one"
+        )
+    return Readers(entries, _naming(block))
+
+
+def _naming(block: Block) -> Naming:
+    block.refuse_unknown(("cluster", "user_prefix", "group_prefix"), "review")
+    for key in ("user_prefix", "group_prefix"):
+        if text_at(block, key).startswith(OWN_PREFIX):
+            raise block.mark.reject(f"`{key}` begins with {OWN_PREFIX}, which is for Kubernetes' own names")
+    return Naming(
+        needed_at(block, "cluster", "the name of the aggregator's own cluster, as its agents say it"),
+        text_at(block, "user_prefix"),
+        text_at(block, "group_prefix"),
+    )
 
 
 def _entry(block: Block) -> Entry:

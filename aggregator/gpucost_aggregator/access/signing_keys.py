@@ -1,10 +1,7 @@
 """The public keys of an issuer: a JWKS from a file or an https address, fetched again when a token names a new one."""
 
 import json
-import ssl
 import threading
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +9,7 @@ import jwt
 from gpucost.trouble import Retry
 from gpucost.units import NS_PER_SECOND
 
+from gpucost_aggregator.access.exchange import Question, answer_to
 from gpucost_aggregator.access.writers_file import Issuer
 
 REFETCH_NS = 30 * NS_PER_SECOND
@@ -22,9 +20,6 @@ OLD_NS = 3_600 * NS_PER_SECOND
 
 TOO_OLD_NS = 24 * OLD_NS
 """An issuer that does not answer for so long lets nobody in any more."""
-
-_TIMEOUT_S = 5.0
-_MOST_BYTES = 1 << 20
 
 
 class SigningKeys:
@@ -60,22 +55,19 @@ class SigningKeys:
             return self._keys.get(key_id)
 
     def _read(self) -> bytes:
-        place = self._issuer.keys
+        issuer = self._issuer
         try:
-            if not place.startswith("https://"):
-                return Path(place).read_bytes()
-            context = ssl.create_default_context(cafile=self._issuer.ca or None)
-            # It is https, as it begins with that.
-            with urllib.request.urlopen(place, timeout=_TIMEOUT_S, context=context) as answer:  # noqa: S310
-                return bytes(answer.read(_MOST_BYTES))
-        except (OSError, ValueError) as trouble:
-            raise Retry(f"keys of {self._issuer.issuer} at {place}: {trouble}") from None
+            if issuer.keys.lower().startswith("https://"):
+                return answer_to(Question(issuer.keys, Path(issuer.ca) if issuer.ca else None))
+            return Path(issuer.keys).read_bytes()
+        except (Retry, OSError, ValueError) as trouble:
+            raise Retry(f"keys of {issuer.issuer} at {issuer.keys}: {trouble}") from None
 
 
 def _keys(text: bytes) -> Mapping[str, jwt.PyJWK]:
     try:
         listed = json.loads(text)["keys"]
         found = [jwt.PyJWK(entry) for entry in listed if entry.get("kty") in ("RSA", "EC")]
-    except (ValueError, TypeError, KeyError, AttributeError, jwt.PyJWTError) as trouble:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, jwt.PyJWTError) as trouble:
         raise Retry(f"the issuer's keys are no JWKS: {trouble}") from None
     return {key.key_id or "": key for key in found}

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from gpucost_aggregator.access.access_book import AccessBook
+from gpucost_aggregator.access.api_server import ApiServer
 from gpucost_aggregator.access.caller import ANYBODY, Caller, Shown
 from gpucost_aggregator.access.certificates import certificate_caller
 from gpucost_aggregator.access.refusal import Refused, Why
@@ -102,7 +103,7 @@ class WriterAccess:
         # Imported where tokens of service accounts are taken: the libraries are 15 MiB of memory.
         from gpucost_aggregator.access.service_accounts import issued_caller, peek, unknown  # noqa: PLC0415
         from gpucost_aggregator.access.signing_keys import SigningKeys  # noqa: PLC0415
-        from gpucost_aggregator.access.token_review import ApiServer, reviewed_caller  # noqa: PLC0415
+        from gpucost_aggregator.access.token_review import reviewed_caller  # noqa: PLC0415
 
         said = peek(token)
         for issuer in writers.issuers:

@@ -82,8 +82,9 @@ def parse_writers(file: Block) -> Writers:
 def _issuer(block: Block) -> Issuer:
     accounts = _accounts(block, (*_ACCOUNT_KEYS, "issuer", "keys", "ca"))
     keys = needed_at(block, "keys", "a file with the issuer's JWKS, or its https address")
-    if keys.startswith("http://"):
-        raise block.mark.reject("keys over plain http may be anybody's: give an https address or a file")
+    if "://" in keys and not keys.lower().startswith("https://"):
+        scheme = keys.partition("://")[0]
+        raise block.mark.reject(f"keys over {scheme} may be anybody's: give an https address or a file")
     return Issuer(needed_at(block, "issuer", "`iss` of its tokens"), keys, accounts, text_at(block, "ca"))
 
 

@@ -1,5 +1,5 @@
 """
 What an operator asks of the running server: a Unix socket that only its owner opens, and the commands that call it.
 
-May know api, ingest and store; knows no settings.
+May know access, closing, ingest and store; knows no settings and no face.
 """

@@ -3,6 +3,7 @@
 from gpucost_aggregator.admin import (
     backup_commands,
     join_commands,
+    prices_commands,
     quarantine_commands,
     reprice_commands,
     service_commands,
@@ -16,6 +17,7 @@ OPERATOR_COMMANDS: dict[str, OperatorCommand] = {
         join_commands,
         quarantine_commands,
         backup_commands,
+        prices_commands,
         reprice_commands,
     )
     for each in group.COMMANDS

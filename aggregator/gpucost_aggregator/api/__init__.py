@@ -1,7 +1,7 @@
 """
 One handler a report, several faces: JSON, CSV, HTML.
 
-May know reports, store and ui; knows nobody who sends slices.
+May know access, live, peers, reports, store and ui; knows nobody who sends slices.
 """
 
 from gpucost_aggregator.api.application import make_app

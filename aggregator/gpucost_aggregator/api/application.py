@@ -10,6 +10,7 @@ from gpucost_aggregator.access.refusal import Refused
 from gpucost_aggregator.api import (
     live_routes,
     page_routes,
+    peer_routes,
     quarantine_routes,
     report_routes,
     service_routes,
@@ -45,7 +46,10 @@ def make_app(parts: Parts) -> web.Application:
     app = web.Application(middlewares=[_headers, _troubles, identify])
     app[PARTS] = parts
     app[DESK] = Desk(parts)
-    for routes in (service_routes, report_routes, slice_routes, live_routes, quarantine_routes, page_routes):
+    for routes in (
+        *(service_routes, report_routes, slice_routes, quarantine_routes, page_routes),
+        *(live_routes, peer_routes),
+    ):
         app.add_routes(routes.ROUTES)
     return app
 
@@ -72,7 +76,10 @@ async def _troubles(request: web.Request, handler: Handler) -> web.StreamRespons
     try:
         return await handler(request)
     except BadRequest as trouble:
-        return _answer(request, trouble.status, trouble.error, trouble.hint, trouble.parameter)
+        answer = _answer(request, trouble.status, trouble.error, trouble.hint, trouble.parameter)
+        if trouble.status == HTTPStatus.SERVICE_UNAVAILABLE:
+            answer.headers["Retry-After"] = "5"
+        return answer
     except Refused as trouble:
         answer = _answer(request, 401, "nobody who is known here", str(trouble))
         answer.headers["WWW-Authenticate"] = ASKED_FOR

@@ -83,7 +83,7 @@ def model_fields(subject: Model) -> Fields:
     }
 
 
-def holding_fields(subject: Holding) -> Fields:
+def _holding_fields(subject: Holding) -> Fields:
     """Who has which device; None is what does not apply."""
     fields: Fields = {name: getattr(subject, name) or None for name in Holding.__slots__}
     return fields | {"device_name": subject.device_name, "can_be_held": subject.can_be_held}
@@ -92,7 +92,7 @@ def holding_fields(subject: Holding) -> Fields:
 def idle_fields(subject: Idle, time: Callable[[int], str]) -> Fields:
     """An idle holding; *time* writes its instants."""
     model = subject.model
-    return holding_fields(subject.holding) | {
+    return _holding_fields(subject.holding) | {
         "gpu_model": subject.gpu_model or None,
         "model": model.name if model else None,
         "model_source": model.source if model else None,
@@ -111,7 +111,7 @@ def idle_fields(subject: Idle, time: Callable[[int], str]) -> Fields:
 
 def shadow_fields(subject: Shadow, time: Callable[[int], str]) -> Fields:
     """Who used a device that nobody gave to them; *time* writes its instants."""
-    return holding_fields(subject.holding) | {
+    return _holding_fields(subject.holding) | {
         "gpu_model": subject.gpu_model or None,
         "owner_kind": subject.owner_kind or None,
         "owner_name": subject.owner_name or None,
@@ -125,7 +125,7 @@ def shadow_fields(subject: Shadow, time: Callable[[int], str]) -> Fields:
 
 def cannot_tell_fields(row: CannotTell) -> Fields:
     """Time of which nobody knows whether it was idle."""
-    return holding_fields(row.holding) | {
+    return _holding_fields(row.holding) | {
         "reason": row.reason,
         "gpu_model": row.gpu_model or None,
         "unknown_ns": str(row.unknown_ns),

@@ -17,6 +17,10 @@ REPORT_PARAMETERS = ("window", "cluster", "namespace", "basis", "tz", "format", 
 SLICE_PARAMETERS = ("window", "cluster", "namespace", "tz", "format", "limit", "cursor")
 REPEATABLE = frozenset({"cluster", "namespace", "node"})
 
+OVERVIEW = "/"
+RANGES = (("Today so far", "today"), ("7 days", "7d"), ("30 days", "30d"))
+"""What the overview tells beside the window that it is asked for."""
+
 DEFAULT_WINDOW = "24h"
 DEFAULT_LIMIT = 1_000
 MOST_ROWS = 10_000

@@ -4,9 +4,12 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from gpucost_aggregator.access.kube_user import KubeUser
 from gpucost_aggregator.access.reader import Reader
 from gpucost_aggregator.access.refusal import Refused
 from gpucost_aggregator.api.keys import PARTS
+from gpucost_aggregator.api.kube_scope import reader_by_kubernetes
+from gpucost_aggregator.peers.calling import PATH as PEERS_PATH
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -36,7 +39,13 @@ async def identify(request: web.Request, handler: Handler) -> web.StreamResponse
         return await handler(request)
     parts = request.app[PARTS]
     try:
-        request[_READER] = parts.access.identify(request.headers, request.remote)
+        if request.path == PEERS_PATH:
+            # What all nodes told, whoever's they are: no reader comes here, whatever they may see.
+            parts.peer_access.identify(request.headers, request.remote)
+        else:
+            who = parts.access.identify(request.headers, request.remote)
+            # No handler sees somebody of whom it is not known yet what they may see.
+            request[_READER] = await reader_by_kubernetes(request, who) if isinstance(who, KubeUser) else who
     except Refused as trouble:
         parts.on_refused(trouble, request.remote or "")
         raise
@@ -44,5 +53,5 @@ async def identify(request: web.Request, handler: Handler) -> web.StreamResponse
 
 
 def reader_of(request: web.Request) -> Reader:
-    """Who asks; every route but the open ones has one."""
+    """Who asks; every route has one but the open ones, and the one of other aggregators."""
     return request[_READER]

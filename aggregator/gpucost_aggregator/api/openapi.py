@@ -6,7 +6,7 @@ from gpucost_aggregator.api import as_fields
 from gpucost_aggregator.api.as_json import QUARANTINED_NOTE, UNPRICED_NOTE
 from gpucost_aggregator.api.ask import DEFAULT_LIMIT, MOST_ROWS, REPORT_PARAMETERS, SLICE_PARAMETERS
 from gpucost_aggregator.api.live_routes import LIVE_PARAMETERS
-from gpucost_aggregator.api.openapi_live import ABOUT_LIVE, LIVE
+from gpucost_aggregator.api.openapi_live import ABOUT_GLIMPSES, ABOUT_LIVE, LIVE
 from gpucost_aggregator.api.openapi_quarantine import ABOUT_QUARANTINE, QUARANTINE, QUARANTINE_FILTERS
 from gpucost_aggregator.api.openapi_rows import (
     ABOUT_SHADOW,
@@ -86,6 +86,7 @@ def description(version: str) -> Json:
                 "What is set aside as unacceptable", ABOUT_QUARANTINE, QUARANTINE_PARAMETERS, [QUARANTINE]
             ),
             "/api/v1/live": _get("What is true now", ABOUT_LIVE, LIVE_PARAMETERS, [LIVE]),
+            "/api/v1/live/glimpses": _internal("What is true now, for other aggregators", ABOUT_GLIMPSES),
             "/api/v1/openapi.json": _plain("This document", "application/json"),
             "/healthz": _plain("The process answers", "text/plain"),
             "/readyz": _plain("Requests should come here", "text/plain", "503", "Not yet, or not now"),
@@ -270,16 +271,31 @@ def _get(summary: str, about: str, parameters: tuple[str, ...], body: list[Json]
                 "200": {"description": summary, "content": content},
                 "400": {"description": "A parameter can not be read", "content": problem},
                 "401": {"description": "Nobody who is known here: send a reader's token", "content": problem},
-                "403": {"description": "A filter names what this reader may not see", "content": problem},
+                "403": {
+                    "description": "A filter names what this reader may not see, or all is",
+                    "content": problem,
+                },
                 "404": {
                     "description": "There is nothing at this path, as it is misspelt",
                     "content": problem,
                 },
                 "405": {"description": "Another method than GET or HEAD", "content": problem},
-                "503": {"description": "The store is busy; try again", "content": problem},
+                "503": {
+                    "description": "The store, or who says what you may see, is busy; try again",
+                    "content": problem,
+                },
             },
         }
     }
+
+
+def _internal(summary: str, about: str) -> Json:
+    answers: Json = {
+        "200": {"description": summary, "content": {"application/x-protobuf": {}}},
+        "401": {"description": "No other aggregator", "content": _PROBLEM},
+        "405": {"description": "Another method than GET or HEAD", "content": _PROBLEM},
+    }
+    return {"get": {"summary": summary, "description": about, "responses": answers, "x-internal": True}}
 
 
 def _plain(summary: str, content_type: str, other: str = "", other_words: str = "") -> Json:

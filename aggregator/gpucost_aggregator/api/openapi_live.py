@@ -6,7 +6,14 @@ from gpucost_aggregator.api.openapi_rows import INTEGER, TEXT_OR_NULL, TIME, WOR
 ABOUT_LIVE = (
     "The last few seconds of each device, as its node told them a moment ago: for pages, never for bills. They are"
     " stored nowhere, and what a node does not tell again within three intervals is gone. The rows of all holders of"
-    " a device make the whole of its time; they stand in the order of cluster, node, device and holder."
+    " a device make the whole of its time; they stand in the order of cluster, node, device and holder. Where there"
+    " are several aggregators (--peers), the one that is asked asks the others."
+)
+
+ABOUT_GLIMPSES = (
+    "Internal: aggregators ask each other by it, and nobody else is answered, whatever they may read. The latest"
+    " glimpse of each node whose stream ends here, as protobuf (gpucost.v1.Glimpses, proto/gpucost/v1/peers.proto); it"
+    " may change with any version."
 )
 
 _RATIO: Json = {"type": "number"}
@@ -30,6 +37,7 @@ _SAID: dict[str, Json] = {
 }
 _ROW = an_object(**dict.fromkeys(WHO, TEXT_OR_NULL), **{name: _SAID[name] for name in MEASURED})
 _COUNT: Json = {"type": ["integer", "null"]}
+_COUNT_OF: Json = {"type": "integer"}
 LIVE = an_object(
     taken_at=an_object(first=TIME, last=TIME)
     | {
@@ -44,6 +52,13 @@ LIVE = an_object(
         heard=_COUNT | {"description": "Nodes of these clusters that tell what they do now."},
         expected=_COUNT
         | {"description": "Nodes whose books are open. Both are null where they are not yours."},
+    ),
+    replicas=an_object(
+        asked=_COUNT_OF | {"description": "Aggregators that were asked, the one that answers among them."},
+        answered=_COUNT_OF
+        | {"description": "Those of them that told something; what the others know is missing."},
+        silent={"type": ["array", "null"], "items": {"type": "string"}}
+        | {"description": "Addresses of those that did not; null where that is not yours."},
     ),
     filter=an_object(cluster=WORDS, namespace=WORDS, node=WORDS),
     rows={"type": "array", "items": _ROW},

@@ -6,7 +6,7 @@ from dataclasses import replace
 from aiohttp import web
 from gpucost.identity import NodeId
 
-from gpucost_aggregator.api.ask import MOST_ROWS, Ask, query_of, read_ask
+from gpucost_aggregator.api.ask import MOST_ROWS, OVERVIEW, RANGES, Ask, query_of, read_ask, words_of
 from gpucost_aggregator.api.desk import Desk, Settled
 from gpucost_aggregator.api.identification import reader_of
 from gpucost_aggregator.api.keys import DESK, PARTS
@@ -27,12 +27,10 @@ FOR_EVER = "public, max-age=31536000, immutable"
 MOST_NODES_SEEN = 1_000
 """What their glimpses say is read for each page."""
 
-RANGES = (("Today so far", "today"), ("7 days", "7d"), ("30 days", "30d"))
-
 ROUTES = web.RouteTableDef()
 
 
-@ROUTES.get("/")
+@ROUTES.get(OVERVIEW)
 async def overview(request: web.Request) -> web.Response:
     """What is spent, how much of it is work, and where it goes."""
     desk, settled, around = await _open(request)
@@ -112,7 +110,7 @@ async def _sight(request: web.Request, settled: Settled, found: IdleReport) -> S
     nodes = list(dict.fromkeys(row.subject.holding.node for row in found.report.rows))[:MOST_NODES_SEEN]
     ask = settled.ask if nodes else replace(settled.ask, limit=1)
     seen = await look(request.app[PARTS], ask, nodes)
-    return sight(seen.now.rows, seen.heard, seen.expected, seen.interval_ns)
+    return sight(seen.now.rows, seen.heard, seen.expected, seen.interval_ns, seen.replicas)
 
 
 async def _with_record(
@@ -133,7 +131,9 @@ def _ask(request: web.Request) -> Ask:
 def _around(request: web.Request, settled: Settled) -> Surroundings:
     ask = settled.ask
     state = {name: request.query.get(name, "") for name in STATE_PARAMETERS}
-    state |= {"cluster": ",".join(ask.clusters), "namespace": ",".join(ask.namespaces)}
+    # A reader's own part is left out: it holds without being said, and hundreds of names are no address.
+    asked = words_of(query_of(request), "namespace")
+    state |= {"cluster": ",".join(ask.clusters), "namespace": ",".join(asked)}
     return Surroundings(
         path=request.path,
         state=state,

@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 from gpucost.clock import Clock
 from gpucost.identity import NodeId
 
+from gpucost_aggregator.access.peer_access import PeerAccess
 from gpucost_aggregator.access.readers import ReaderAccess
 from gpucost_aggregator.access.refusal import Refused
 from gpucost_aggregator.live.board import Board
+from gpucost_aggregator.peers.counts import PeerCounts
+from gpucost_aggregator.peers.gathering import Peers
 from gpucost_aggregator.store import Store
 
 
@@ -24,6 +27,8 @@ class Parts:
     *access* says who reads; *on_refused* hears, on the event loop, of a request that was refused, and the peer's
     address. *duplicate_agents* are the nodes whose stream two agents take from each other now. *board* has what
     nodes look like now.
+    *replica* is this process among several aggregators; *peers* are the others, None where there are none;
+    *peer_access* says who is one of them, and *peer_counts* counts what they are told.
     """
 
     store: Store
@@ -36,3 +41,7 @@ class Parts:
     on_refused: Callable[[Refused, str], None] = lambda _, __: None
     duplicate_agents: Callable[[], tuple[NodeId, ...]] = tuple
     board: Board = field(default_factory=Board)
+    replica: str = ""
+    peers: Peers | None = None
+    peer_access: PeerAccess = field(default_factory=PeerAccess)
+    peer_counts: PeerCounts = field(default_factory=PeerCounts)

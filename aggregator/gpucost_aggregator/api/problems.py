@@ -24,6 +24,12 @@ class NotYours(BadRequest):
     status = 403
 
 
+class NotNow(BadRequest):
+    """Whether the request may be answered can not be found out now."""
+
+    status = 503
+
+
 def problem(status: int, error: str, hint: str, parameter: str = "") -> web.Response:
     """A JSON body with ``error`` and ``hint``, and the ``parameter`` at fault where there is one."""
     body = {"error": error, "hint": hint} | ({"parameter": parameter} if parameter else {})

@@ -1,5 +1,5 @@
 """
 Books that nobody else closes: gaps in an agent's numbers, and nodes that are gone.
 
-May know store and gpucost; knows neither streams nor faces.
+May know store, the lease and gpucost; knows neither streams nor faces.
 """

@@ -1,4 +1,11 @@
-"""Closes the books of nodes that are gone, now and then, in the one writer's thread."""
+"""
+Closes the books of nodes that are gone, now and then, in the one writer's thread.
+
+Only whoever holds the lease does it, and looks at it before each transaction. It may be lost in the middle all the
+same, and another one may be at it at the same time, because it is safe twice: what is written follows from the store
+alone, so both write the same slices under the same keys, and a key counts once; books are through only with the last
+part, so what is cut off is done again; and a node that is heard meanwhile opens its books again (ADR 0013).
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -12,6 +19,7 @@ from gpucost.window import Interval
 from structlog.typing import FilteringBoundLogger
 
 from gpucost_aggregator.closing.gone import gone
+from gpucost_aggregator.lease import Lease
 from gpucost_aggregator.store import Store
 from gpucost_aggregator.store.closed_rows import ClosedBooks
 from gpucost_aggregator.store.lost_time import NODE_GONE, lost_slices
@@ -37,13 +45,14 @@ class Gone:
     slices: int
 
 
-def close_gone_nodes(store: Store, now_ns: int) -> list[Gone]:
+def close_gone_nodes(store: Store, lease: Lease, now_ns: int) -> list[Gone]:
     """
-    Close the books of every node that is gone at *now_ns*, up to its last sign of life.
+    Close the books of every node that is gone at *now_ns*, up to its last sign of life, as long as *lease* is held.
 
     Called by the one thread that writes. Raises what the store raises; what was closed by then stays closed.
     """
-    return [_close(store, each, now_ns) for each in gone(store.progress(), store.nodes(), now_ns)]
+    found = (close_node(store, each, lease, now_ns) for each in gone(store.progress(), store.nodes(), now_ns))
+    return [each for each in found if each is not None]
 
 
 class Alone(Protocol):
@@ -62,13 +71,18 @@ class GoneCount(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Closer:
-    """Looks again and again for nodes that are gone; *alone* is how it gets between two commits."""
+    """
+    Looks again and again for nodes that are gone; *alone* is how it gets between two commits.
+
+    Where *lease* is not held, another one looks, and what this one saw before is forgotten.
+    """
 
     store: Store
     alone: Alone
     clock: Clock
     counts: GoneCount
     log: FilteringBoundLogger
+    lease: Lease
     look_s: float = LOOK_S
 
     async def run(self) -> None:
@@ -76,8 +90,13 @@ class Closer:
         unwatched: frozenset[str] = frozenset()
         while True:
             await asyncio.sleep(self.look_s)
+            if not self.lease.is_held():
+                unwatched = frozenset()
+                continue
             try:
-                found = await self.alone(lambda: close_gone_nodes(self.store, self.clock.now().wall_ns))
+                found = await self.alone(
+                    lambda: close_gone_nodes(self.store, self.lease, self.clock.now().wall_ns)
+                )
                 now = await self.alone(lambda: unwatched_clusters(self.store))
             except Retry as trouble:
                 self.log.warning("gone_nodes_not_closed", trouble=str(trouble))
@@ -109,7 +128,8 @@ def unwatched_clusters(store: Store) -> frozenset[str]:
     return frozenset(each.node.cluster for each in store.progress() if each.node.cluster not in watched)
 
 
-def _close(store: Store, progress: NodeProgress, now_ns: int) -> Gone:
+def close_node(store: Store, progress: NodeProgress, lease: Lease, now_ns: int) -> Gone | None:
+    """Close the books of the node of *progress*; None where *lease* was lost before they were through."""
     end = store.books_end(progress.node, progress.boot_id)
     begin_ns, through_ns = progress.closed_through_ns, progress.last_heard_ns
     rows: list[CostSlice] = []
@@ -120,6 +140,8 @@ def _close(store: Store, progress: NodeProgress, now_ns: int) -> Gone:
     for place in range(0, max(1, len(rows)), _MOST_SLICES):
         part = tuple(rows[place : place + _MOST_SLICES])
         is_last = place + _MOST_SLICES >= len(rows)
+        if not lease.is_held():
+            return None
         # The books are through only with the last part: what fails before it is done again, and counts once.
         through = through_ns if is_last else begin_ns
         store.close_books(

@@ -1,5 +1,5 @@
 """
 Slices come in: one stream an agent, checked, kept, acknowledged.
 
-May know store and gpucost; knows nobody who reads.
+May know access, closing, live, store and gpucost; knows nobody who reads.
 """

@@ -3,7 +3,9 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
+from gpucost_aggregator.leases.kube_lease import LeaseCounts
 from gpucost_aggregator.live.board import LiveCounts
+from gpucost_aggregator.peers.counts import PeerCounts
 
 
 @dataclass(slots=True)
@@ -17,6 +19,7 @@ class Counts:
     duplicate_agents: int = 0
     slow_readers: int = 0
     readers_refused: int = 0
+    reviews_failed: int = 0
     takeovers: int = 0
     batches: int = 0
     batches_resent: int = 0
@@ -33,6 +36,7 @@ class Counts:
     sequence_gaps: int = 0
     cluster_facts: int = 0
     slows: int = 0
+    price_books_sent: int = 0
     commits: int = 0
     commit_retries: int = 0
     commit_failures: int = 0
@@ -41,3 +45,5 @@ class Counts:
     law_breaches: Counter[str] = field(default_factory=Counter)
     callers_refused: Counter[str] = field(default_factory=Counter)
     live: LiveCounts = field(default_factory=LiveCounts)
+    peers: PeerCounts = field(default_factory=PeerCounts)
+    lease: LeaseCounts = field(default_factory=LeaseCounts)

@@ -21,6 +21,7 @@ class Greeting:
     A Hello that is in order. *is_watcher* tells a cluster's watcher from a node's agent; it sends no slices.
 
     *cluster_uid* is that of the kube-system namespace; empty where the caller can not read it.
+    *price_book_version* names the price book that the agent goes by; empty without one.
     """
 
     agent: AgentId
@@ -31,6 +32,7 @@ class Greeting:
     last_batch_sha256: bytes
     is_watcher: bool
     cluster_uid: str = ""
+    price_book_version: str = ""
 
     @property
     def place(self) -> tuple[NodeId, bool]:
@@ -59,6 +61,7 @@ def read_hello(message: stream_pb2.FromNode) -> Greeting:
         hello.last_batch_sha256,
         is_watcher,
         hello.cluster_uid.strip(),
+        hello.price_book_version,
     )
 
 

@@ -28,6 +28,14 @@ MAX_FLAGS = 64
 
 MAX_SEQUENCE_NUMBER = (1 << 63) - 1
 
+ROW_BYTES = 2_048
+"""What a slice takes once it is read, and what a waiting batch is measured in."""
+
+_LABELS_A_ROW = 8
+
+MOST_TOLD = 100
+"""Slices that a sender is told of as refused, a batch; all of them wait in the quarantine, with their reasons."""
+
 _MOST_REASONS = 5
 _MOST_REASON = 300
 
@@ -43,6 +51,17 @@ class Taken:
 def batch_sha256(message: stream_pb2.Batch) -> bytes:
     """What a batch is known by: the hash of its message in protobuf's deterministic form."""
     return hashlib.sha256(message.SerializeToString(deterministic=True)).digest()
+
+
+def rows_of(message: stream_pb2.Batch) -> int:
+    """
+    The room that *message* takes once it is read, in rows: its slices and facts, and itself.
+
+    Its bytes count twice, as it is kept beside what was read of it; and all of it is set aside where nothing can be.
+    """
+    labels = sum(len(pod.labels) + len(pod.annotations) for pod in message.workloads)
+    entries = len(message.table.slices) + len(message.workloads) + len(message.gpus) + labels // _LABELS_A_ROW
+    return 1 + entries + 2 * message.ByteSize() // ROW_BYTES
 
 
 def take_batch(message: stream_pb2.Batch, greeting: Greeting, now_ns: int) -> tuple[Taken, Checked | None]:
@@ -157,7 +176,9 @@ def _reject(
     refused += [(each.slice or 0, each.reason) for each in unreadable]
     if not refused:
         return None
-    told = [stream_pb2.Reject.Refused(slice=place, reason=reason) for place, reason in sorted(refused)]
+    told = [
+        stream_pb2.Reject.Refused(slice=place, reason=reason) for place, reason in sorted(refused)[:MOST_TOLD]
+    ]
     return stream_pb2.Reject(sequence_number=message.sequence_number, refused=told)
 
 
@@ -177,6 +198,6 @@ def _malformed(
         malformed=Malformed(encoded, reason),
         message=encoded,
     )
-    places = range(min(len(message.table.slices), MAX_SLICES)) or range(1)
+    places = range(min(len(message.table.slices), MOST_TOLD)) or range(1)
     refused = [stream_pb2.Reject.Refused(slice=place, reason=reason) for place in places]
     return Taken(batch, stream_pb2.Reject(sequence_number=message.sequence_number, refused=refused))

@@ -24,15 +24,17 @@ from gpucost_aggregator.ingest.counts import Counts
 from gpucost_aggregator.ingest.door import Context, Door, DoorParts
 from gpucost_aggregator.ingest.duplicates import Duplicates
 from gpucost_aggregator.ingest.greeting import Greeting, check_window, read_hello
-from gpucost_aggregator.ingest.intake import count_batch, take_batch
+from gpucost_aggregator.ingest.intake import Taken, count_batch, rows_of, take_batch
 from gpucost_aggregator.ingest.limits import StreamLimits
+from gpucost_aggregator.ingest.price_rounds import PriceRounds
+from gpucost_aggregator.ingest.price_shelf import PriceShelf
 from gpucost_aggregator.ingest.sessions import NOT_READ, Ending, Pending, Session, Sessions
 from gpucost_aggregator.ingest.writer import Writer
 from gpucost_aggregator.live.board import Board
 from gpucost_aggregator.live.pace import nodes_lately
 from gpucost_aggregator.store import Store
 from gpucost_aggregator.store.closed_rows import SequenceGap
-from gpucost_aggregator.store.rows import Durable
+from gpucost_aggregator.store.rows import AcceptedBatch, Durable
 
 SLOW_NS = 2 * NS_PER_SECOND
 
@@ -57,7 +59,7 @@ class IngestParts:
     What the service is made of; *readers* is where the store is asked, because it blocks.
 
     Without *access* nobody is asked who they are; without *book* a name belongs to no cluster; without *board*
-    nobody is asked for Lives.
+    nobody is asked for Lives; without *prices* nobody is told of a price book.
     """
 
     store: Store
@@ -70,6 +72,7 @@ class IngestParts:
     book: AccessBook | None = None
     board: Board | None = None
     limits: StreamLimits = field(default_factory=StreamLimits)
+    prices: PriceShelf | None = None
 
 
 class CostStreamService(stream_pb2_grpc.CostStreamServicer):
@@ -79,6 +82,7 @@ class CostStreamService(stream_pb2_grpc.CostStreamServicer):
         self._parts = parts
         self._sessions = Sessions(parts.counts)
         self._duplicates = Duplicates()
+        self._prices = PriceRounds(parts.prices, self._sessions, parts.counts)
         self._door = Door(
             DoorParts(
                 parts.readers, parts.clock, parts.counts, parts.log, parts.limits, parts.access, parts.book
@@ -120,6 +124,7 @@ class CostStreamService(stream_pb2_grpc.CostStreamServicer):
     def stop(self) -> None:
         """Take no more; every stream acknowledges what it has read, and ends."""
         self._stopping = True
+        self._prices.stop()
         for session in self._sessions:
             session.end(_STOPPING)
 
@@ -133,6 +138,15 @@ class CostStreamService(stream_pb2_grpc.CostStreamServicer):
     def duplicate_agents(self) -> tuple[NodeId, ...]:
         """Nodes whose stream two agents take from each other now."""
         return self._duplicates.now(self._parts.clock.now().monotonic_ns)
+
+    def prices_changed(self) -> int:
+        """Every agent is told of the book that the shelf has now; how many there are to tell."""
+        return self._prices.begin()
+
+    def books_named(self) -> tuple[tuple[NodeId, str], ...]:
+        """The nodes that have a stream, and which version of a price book each said last it goes by; empty is none."""
+        agents = (session for session in self._sessions if not session.greeting.is_watcher)
+        return tuple((session.greeting.agent.node, session.book_named) for session in agents)
 
     async def _greeting(self, context: Context) -> Greeting | None:
         hello_s = self._parts.limits.hello_s
@@ -173,6 +187,7 @@ class CostStreamService(stream_pb2_grpc.CostStreamServicer):
         session = Session(
             greeting, context, task, number, last_read=number, caller=caller, send_s=limits.send_s
         )
+        session.book_named = session.book_told = greeting.price_book_version
         log = self._parts.log.bind(cluster=greeting.agent.node.cluster, node=greeting.agent.node.node)
         took_over = self._sessions.enter(session)
         log.info(
@@ -191,6 +206,7 @@ class CostStreamService(stream_pb2_grpc.CostStreamServicer):
         try:
             await session.send(self._welcome(held, self._live_interval_ns(session)))
             acknowledging = asyncio.create_task(session.acknowledge())
+            await self._prices.greet(session)
             await self._read(session, context, log)
             await _finish(session, acknowledging)
         except asyncio.CancelledError:
@@ -203,6 +219,7 @@ class CostStreamService(stream_pb2_grpc.CostStreamServicer):
             session.ending = Ending(grpc.StatusCode.INVALID_ARGUMENT, str(trouble))
         finally:
             self._sessions.leave(session)
+            self._prices.leave(session)
             if self._parts.board is not None:
                 self._parts.board.leave(greeting.agent.node, session)
             if ends is not None:
@@ -253,6 +270,7 @@ class CostStreamService(stream_pb2_grpc.CostStreamServicer):
                 store_id=identity.store_id,
                 store_generation=identity.generation,
                 clock_ns=self._parts.clock.now().wall_ns,
+                price_book_version=self._prices.version,
                 live_interval_ns=live_interval_ns,
             )
         )
@@ -276,6 +294,8 @@ class CostStreamService(stream_pb2_grpc.CostStreamServicer):
                 await self._keep_facts(message.cluster_facts, session, log)
             elif kind == "hello":
                 raise Reject("a second Hello on one stream: open another stream")
+            # Or each stream would hold its last message until the next one.
+            del message
 
     async def _take(self, message: stream_pb2.Batch, session: Session, log: FilteringBoundLogger) -> None:
         if session.greeting.is_watcher:
@@ -285,6 +305,21 @@ class CostStreamService(stream_pb2_grpc.CostStreamServicer):
             self._parts.counts.batches_resent += 1
             await session.pending.put(Pending(number))
             return
+        if self._parts.writer.is_congested:
+            self._parts.counts.slows += 1
+            await session.send(stream_pb2.FromAggregator(slow=stream_pb2.Slow(wait_ns=SLOW_NS)))
+        taken: list[Taken] = []
+
+        def read() -> AcceptedBatch:
+            taken.append(self._accept(message, session, log))
+            return taken[0].batch
+
+        outcome = await self._parts.writer.submit(rows_of(message), read, session)
+        reject = taken.pop().reject if taken else None
+        await session.pending.put(Pending(number, outcome, reject))
+
+    def _accept(self, message: stream_pb2.Batch, session: Session, log: FilteringBoundLogger) -> Taken:
+        number = message.sequence_number
         taken, checked = take_batch(message, session.greeting, self._parts.clock.now().wall_ns)
         count_batch(taken, checked, self._parts.counts, log)
         if number > session.last_read + 1:
@@ -295,12 +330,9 @@ class CostStreamService(stream_pb2_grpc.CostStreamServicer):
         # A batch that can not be read does not tell when it was, so that the next one follows the gap too.
         batch, malformed = replace(taken.batch, gap=session.gap), taken.batch.malformed is not None
         session.gap = session.gap if malformed else None
+        session.book_named = session.book_named if malformed else batch.price_book_version
         session.last_read = max(session.last_read, number)
-        if self._parts.writer.is_congested:
-            self._parts.counts.slows += 1
-            await session.send(stream_pb2.FromAggregator(slow=stream_pb2.Slow(wait_ns=SLOW_NS)))
-        outcome = await self._parts.writer.submit(batch, session)
-        await session.pending.put(Pending(number, outcome, taken.reject))
+        return replace(taken, batch=batch)
 
     async def _keep_facts(
         self, message: stream_pb2.ClusterFacts, session: Session, log: FilteringBoundLogger

@@ -59,6 +59,8 @@ class Session:
     *durable* is the last number that the store holds, *last_read* the last that came; *gap* is one that no batch
     with a window followed yet.
     *task* reads the stream; ending the session cancels it. An answer that waits for longer than *send_s* ends it.
+    *book_named* is the version of the price book that the agent said last it goes by; *book_told* is the last that it
+    was told of, or has said itself.
     """
 
     greeting: Greeting
@@ -70,6 +72,8 @@ class Session:
     send_s: float | None = None
     ending: Ending | None = None
     gap: SequenceGap | None = None
+    book_named: str = ""
+    book_told: str = ""
     pending: asyncio.Queue[Pending] = field(default_factory=lambda: asyncio.Queue(MAX_PENDING))
     _sending: asyncio.Lock = field(default_factory=asyncio.Lock)
     _writing: asyncio.Future[None] | None = None
@@ -166,6 +170,10 @@ class Sessions:
 
     def __iter__(self) -> Iterator[Session]:
         return iter(list(self._live.values()))
+
+    def has(self, session: Session) -> bool:
+        """Whether *session* is the live one of its node."""
+        return self._live.get(session.greeting.place) is session
 
     def of(self, caller: str) -> int:
         """How many streams the caller of that name has, with those that are about to end."""

@@ -42,7 +42,7 @@ class WriterLimits:
     How the writer works.
 
     *coalesce_s*: how long batches gather before a commit; one commit costs a sync of the disk.
-    *max_waiting*: rows that may wait, some 2 KiB each; past it senders wait.
+    *max_waiting*: rows that may wait, 2 KiB each; past it senders wait, with what they sent unread.
     *max_commit*: rows of one commit, so that none takes more than a second or two.
     *retry_s*: pause before a commit that could not be made is tried again.
     *most_failures*: how often a batch alone may make a commit fail before it is set aside, as its agent would
@@ -101,24 +101,26 @@ class Writer:
         """Whether senders should take their time: half of the room is taken."""
         return self._waiting_rows * 2 >= self._limits.max_waiting
 
-    async def submit(self, batch: AcceptedBatch, stream: object = None) -> asyncio.Future[Outcome]:
+    async def submit(
+        self, rows: int, read: Callable[[], AcceptedBatch], stream: object = None
+    ) -> asyncio.Future[Outcome]:
         """
-        Line *batch* up; waits while there is no room, and never drops it.
+        Line up the batch that *read* gives, which takes the room of *rows*; waits while there is none, and never
+        drops it. It is read only then, as it takes far more room than its message. Raises what *read* raises.
 
         The future is done once the batch is durable, or once it is known that it will not be; then no later one
         of the same *stream* will be either, so that no number is durable before those below it.
         """
-        rows = 1 + len(batch.slices) + len(batch.refused) + len(batch.workloads) + len(batch.gpus)
+        outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         async with self._room:
-            await self._room.wait_for(lambda: self._is_over or not self._queue or self._has_room(rows))
-            waiting = _Waiting(batch, asyncio.get_running_loop().create_future(), rows, stream)
+            await self._room.wait_for(lambda: self._is_over or not self._waiting_rows or self._has_room(rows))
             if self._is_over:
-                self._settle([waiting], Outcome.NOT_KEPT)
+                self._let_fall(outcome, stream)
             else:
-                self._queue.append(waiting)
+                self._queue.append(_Waiting(read(), outcome, rows, stream))
                 self._waiting_rows += rows
         self._arrived.set()
-        return waiting.outcome
+        return outcome
 
     async def run(self) -> None:
         """
@@ -130,11 +132,7 @@ class Writer:
         try:
             while await self._is_work():
                 await self._pause(self._limits.coalesce_s)
-                taken = self._take()
-                try:
-                    await self._commit(taken)
-                finally:
-                    await self._let_go(taken)
+                await self._commit_some()
         finally:
             self._is_over = True
             await self._let_go(self._queue)
@@ -154,6 +152,14 @@ class Writer:
             self._arrived.clear()
             await _first(self._arrived.wait(), self._draining.wait())
         return True
+
+    async def _commit_some(self) -> None:
+        # On its own, so that nothing of what was committed is held while there is nothing to do.
+        taken = self._take()
+        try:
+            await self._commit(taken)
+        finally:
+            await self._let_go(taken)
 
     async def _let_go(self, taken: Sequence[_Waiting]) -> None:
         self._settle(taken, Outcome.NOT_KEPT)
@@ -245,9 +251,15 @@ class Writer:
         for waiting in taken:
             if waiting.outcome.done():
                 continue
-            waiting.outcome.set_result(outcome)
-            if outcome is Outcome.NOT_KEPT and waiting.stream is not None:
-                self._broken.add(waiting.stream)
+            if outcome is Outcome.NOT_KEPT:
+                self._let_fall(waiting.outcome, waiting.stream)
+            else:
+                waiting.outcome.set_result(outcome)
+
+    def _let_fall(self, outcome: asyncio.Future[Outcome], stream: object) -> None:
+        outcome.set_result(Outcome.NOT_KEPT)
+        if stream is not None:
+            self._broken.add(stream)
 
     def _count(self, report: CommitReport, took_ns: int) -> None:
         counts = self._parts.counts

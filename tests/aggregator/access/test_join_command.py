@@ -45,6 +45,9 @@ class Ear:
     def rejected(self, sequence_number: int, reasons: list[str]) -> None:
         pass
 
+    def prices_sent(self, version: str, yaml: bytes) -> None:
+        pass
+
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
@@ -71,7 +74,7 @@ def test_what_join_prints_lets_an_agent_in(tmp_path: Path, data: Path) -> None:
         assert len(said["tokens"]) == 2
 
         file, ear = tmp_path / "token", Ear()
-        caller = Caller(NodeId("east", "n1"), lambda: "uid-1", "boot", "1", 60 * NS_PER_SECOND, "")
+        caller = Caller(NodeId("east", "n1"), lambda: "uid-1", "boot", "1", 60 * NS_PER_SECOND, lambda: "")
         spool = Spool(tmp_path / "spool", Bounds())
         stream = Stream(spool, Target(told["grpc"], token_file=file), caller, SystemClock(), ear)
         running = threading.Thread(target=stream.run)

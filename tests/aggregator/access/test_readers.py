@@ -182,7 +182,7 @@ def test_a_file_is_read_again_and_a_wrong_one_does_no_harm(tmp_path: Path) -> No
         WatchedFile("--readers-file", file, parse_readers, told.append)
     file.write_text(FILE)
     watched = WatchedFile("--readers-file", file, parse_readers, told.append)
-    value: Callable[[], int] = lambda: len(watched.value())  # noqa: E731
+    value: Callable[[], int] = lambda: len(watched.value().entries)  # noqa: E731
     assert value() == 4
     file.write_text("readers: what")
     assert (value(), value(), len(told)) == (4, 4, 1)

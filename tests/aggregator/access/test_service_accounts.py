@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from gpucost.trouble import Retry
 from gpucost.units import NS_PER_SECOND
 
-from contracts.agent_peer import a_hello
+from contracts.agent_peer import a_hello, a_message
 from contracts.guarded_streams import Doors, Guarded, play_at
-from contracts.ledger_rows import AGENT
+from contracts.ledger_rows import AGENT, a_slice
 from contracts.serving_streams import NOW_NS
 from gpucost_aggregator.access.refusal import Refused
 from gpucost_aggregator.access.service_accounts import issued_caller
@@ -157,6 +157,20 @@ def test_a_stolen_token_of_a_node_opens_no_other(tmp_path: Path, signer: Signer)
             assert (await peer.end())[0] is grpc.StatusCode.UNAUTHENTICATED
         async with guarded.call(signer.token()) as peer:
             await peer.greet()
+
+    served(tmp_path, signer, scene)
+
+
+def test_a_token_that_is_let_in_past_its_end_is_good_for_a_moment(tmp_path: Path, signer: Signer) -> None:
+    async def scene(guarded: Guarded) -> None:
+        guarded.clock.wall_ns = (NOW_S + 600 + 20) * NS_PER_SECOND
+        async with guarded.call(signer.token()) as peer:
+            await peer.greet()
+            await peer.say(batch=a_message(1, a_slice()))
+            await peer.acknowledged(1)
+            code, words = await peer.end()
+        assert code is grpc.StatusCode.UNAVAILABLE
+        assert "reached its end" in words
 
     served(tmp_path, signer, scene)
 

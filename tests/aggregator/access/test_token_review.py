@@ -11,8 +11,9 @@ import jwt
 import pytest
 from gpucost.trouble import Retry
 
+from gpucost_aggregator.access.api_server import ApiServer
 from gpucost_aggregator.access.refusal import Refused
-from gpucost_aggregator.access.token_review import ApiServer, reviewed_caller
+from gpucost_aggregator.access.token_review import reviewed_caller
 from gpucost_aggregator.access.writers_file import Accounts
 
 ACCOUNTS = Accounts("home", frozenset({"gpucost:agent"}))

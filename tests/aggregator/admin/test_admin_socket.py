@@ -2,9 +2,9 @@
 
 import asyncio
 import json
-import os
 import socket
 import stat
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import structlog
 from aiohttp import web
 from gpucost.trouble import EXIT_PERMISSION, EXIT_PORT, EXIT_SETTINGS, EXIT_STORE, Reject, Retry, Stop
 
+from contracts.another_user import as_another, is_root
 from gpucost_aggregator.admin.application import answer, body_of, make_admin
 from gpucost_aggregator.admin.client import AdminClient
 from gpucost_aggregator.admin.serving import look_at_place, serving_admin
@@ -143,17 +144,36 @@ def test_without_a_server_it_says_what_to_do(tmp_path: Path) -> None:
         assert trouble.value.exit_code == EXIT_SETTINGS
 
 
-@pytest.mark.skipif(os.getuid() == 0, reason="root may open everything")
-def test_another_user_may_not_ask(tmp_path: Path) -> None:
-    path = tmp_path / "admin.sock"
+IMPORTS = """
+import pathlib, sys
+from gpucost.trouble import Stop
+from gpucost_aggregator.admin.client import AdminClient
+"""
+ASKS = """
+try:
+    print(AdminClient(pathlib.Path(sys.argv[1])).get("/name")["name"])
+except Stop as trouble:
+    print(trouble.exit_code, trouble)
+"""
 
-    def call(client: AdminClient) -> None:
-        path.chmod(0)
-        with pytest.raises(Stop, match="may not ask") as trouble:
-            client.get("/name")
-        assert trouble.value.exit_code == EXIT_PERMISSION
 
-    played(path, call)
+def test_another_user_may_not_ask() -> None:
+    # Pytest's folders are its user's alone, and would keep others from any socket.
+    with tempfile.TemporaryDirectory(prefix="admin-") as folder:
+        Path(folder).chmod(0o755)
+        path = Path(folder) / "admin.sock"
+
+        def call(_: AdminClient) -> None:
+            if not is_root():
+                path.chmod(0)
+            said = as_another(IMPORTS, ASKS, path)
+            assert said.startswith(f"{EXIT_PERMISSION} ")
+            assert "may not ask" in said
+            # It is the socket's mode that keeps it out.
+            path.chmod(0o666)
+            assert as_another(IMPORTS, ASKS, path) == "\N{SNOWMAN}\n"
+
+        played(path, call)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The commands for operators against a server that runs: what is set aside, backups, and restores."""
 
 import asyncio
+import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +15,7 @@ from contracts.agent_peer import a_message, a_peer
 from contracts.ledger_rows import MIG, MINUTE_NS, a_free_slice, a_slice
 from gpucost_aggregator.__main__ import main
 from gpucost_aggregator.app import serving
-from gpucost_aggregator.settings import read_settings
+from gpucost_aggregator.settings import read_command
 
 FREE_PORTS = ("--grpc-listen=127.0.0.1:0", "--http-listen=127.0.0.1:0")
 Ask = Callable[..., tuple[int, str]]
@@ -28,7 +29,7 @@ def lately(row: CostSlice) -> CostSlice:
 
 def with_a_server(folder: Path, capsys: pytest.CaptureFixture[str], scene: Callable[[Ask], None]) -> None:
     """*scene* asks a server that holds a good slice, a lawless one, and a batch that can not all be read."""
-    _, settings = read_settings([f"--data-dir={folder}", *FREE_PORTS], {})
+    _, settings = read_command([f"--data-dir={folder}", *FREE_PORTS], {})
 
     def ask(*words: str) -> tuple[int, str]:
         code = main([*words, f"--data-dir={folder}"])
@@ -49,6 +50,20 @@ def with_a_server(folder: Path, capsys: pytest.CaptureFixture[str], scene: Calla
 
     with structlog.testing.capture_logs():
         asyncio.run(whole())
+
+
+def test_which_server_this_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def scene(ask: Ask) -> None:
+        code, said = ask("status")
+        assert code == 0
+        told = {line[:20].strip(): line[21:] for line in said.splitlines()}
+        assert told["process"] == str(os.getpid())
+        assert (told["writers asked"], told["readers asked"]) == ("no", "no")
+        assert told["duplicate agents"] == "none"
+        ask("join", "prod")
+        assert "writers asked        yes\n" in ask("status")[1]
+
+    with_a_server(tmp_path, capsys, scene)
 
 
 def test_what_is_set_aside(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -123,7 +138,7 @@ def test_a_backup_and_its_restore(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "agents send again" in capsys.readouterr().out
 
     async def scene() -> None:
-        _, settings = read_settings([f"--data-dir={again}", *FREE_PORTS], {})
+        _, settings = read_command([f"--data-dir={again}", *FREE_PORTS], {})
         async with serving(settings) as served, a_peer(str(served.grpc)) as peer:
             welcome = await peer.greet()
             assert welcome.durable_sequence_number == 2

@@ -46,6 +46,8 @@ def test_the_third_failure_sets_it_aside_and_the_stream_goes_on(play: Callable[.
             await peer.greet()
             await peer.say(batch=a_message(1, a_slice(1)))
             await peer.acknowledged(1)
+            # Nobody has the books of its window yet.
+            assert [node.closed_through_ns for node in store.progress()] == [0]
             await peer.say(batch=a_message(2, a_slice(2)))
             await peer.acknowledged(2)
         (entry,) = store.set_aside(QuarantineScope(), None, 10).entries

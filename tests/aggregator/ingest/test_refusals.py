@@ -12,6 +12,7 @@ from contracts.agent_peer import a_message, a_peer
 from contracts.ledger_rows import (
     EVERYTHING,
     MINUTE_NS,
+    POD,
     a_free_slice,
     a_slice,
 )
@@ -34,6 +35,25 @@ def test_bad_slices_are_set_aside_and_their_batch_is_kept(play: Callable[..., No
         assert served.store.quarantined(EVERYTHING).slices == 1
         assert served.counts.slices_refused == 1
         assert served.counts.law_breaches["slice"] == 1
+
+    play(scene)
+
+
+def test_a_hundred_refused_slices_are_told_and_all_are_set_aside(play: Callable[..., None]) -> None:
+    holders = [replace(POD, pod=f"pod-{place}") for place in range(300)]
+    many = [replace(a_slice(1, holder=holder), time=GpuTime(0, 0, 5, 0)) for holder in holders]
+    unreadable = a_message(2, *many)
+    for row in unreadable.table.slices:
+        row.device = 77
+
+    async def scene(served: Served) -> None:
+        async with a_peer(served.address) as peer:
+            await peer.greet()
+            for message in (a_message(1, *many), unreadable):
+                await peer.say(batch=message)
+                (answer,) = await peer.acknowledged(message.sequence_number)
+                assert [refused.slice for refused in answer.reject.refused] == list(range(100))
+        assert served.store.quarantined(EVERYTHING).slices == 300
 
     play(scene)
 

@@ -26,7 +26,7 @@ from contracts.ledger_rows import (
 )
 from contracts.serving_streams import NOW_NS, GatedStore, Served
 from gpucost_aggregator.ingest.intake import batch_sha256
-from gpucost_aggregator.store.rows import AgentId
+from gpucost_aggregator.store.rows import AgentId, Dimension
 
 
 def test_a_batch_is_acknowledged_once_it_is_durable(play: Callable[..., None]) -> None:
@@ -98,6 +98,45 @@ def test_a_second_stream_goes_on_where_the_first_was_durable(play: Callable[...,
         assert served.counts.sequence_gaps == 0
         async with a_peer(served.address) as peer:
             assert (await peer.greet(a_hello(epoch="epoch-2"))).durable_sequence_number == 0
+
+    play(scene)
+
+
+def lost_ns(store: GatedStore) -> int:
+    totals = store.totals(EVERYTHING, [Dimension.REASON])
+    return sum(total.sums.unmeasured_ns for total in totals if total.key == ("store_lost",))
+
+
+def test_time_before_the_first_batch_of_a_new_epoch_is_lost_where_nobody_has_its_books(
+    play: Callable[..., None],
+) -> None:
+    async def scene(served: Served) -> None:
+        for epoch, window in (("epoch-1", 0), ("epoch-2", 3)):
+            async with a_peer(served.address) as peer:
+                await peer.greet(a_hello(epoch=epoch))
+                await peer.say(batch=a_message(1, a_slice(window)))
+                await peer.acknowledged(1)
+        assert lost_ns(served.store) == 2 * MINUTE_NS
+        assert served.counts.sequence_gaps == 0
+
+    play(scene)
+
+
+def test_a_gap_before_a_batch_that_can_not_be_read_is_closed_before_the_next_one(
+    play: Callable[..., None],
+) -> None:
+    async def scene(served: Served) -> None:
+        async with a_peer(served.address) as peer:
+            await peer.greet()
+            await peer.say(batch=a_message(1, a_slice(0)))
+            unreadable = a_message(3, a_slice(2), closed_through_ns=0)
+            unreadable.table.slices[0].holder = 99
+            await peer.say(batch=unreadable)
+            await peer.acknowledged(3)
+            assert lost_ns(served.store) == 0
+            await peer.say(batch=a_message(4, a_slice(3)))
+            await peer.acknowledged(4)
+        assert lost_ns(served.store) == 2 * MINUTE_NS
 
     play(scene)
 
