@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from gpucost.price_book import PriceBook
 from gpucost.trouble import Reject
-from gpucost.wire_bounds import MAX_NAME_BYTES
 
 MAX_BOOK_BYTES = 256 << 10
 """Two thousand rules; a node takes a second of its processor and ten megabytes for a moment to read so many."""
@@ -32,7 +31,7 @@ def read_fleet_book(yaml: bytes, file_name: str) -> FleetBook:
     The book that *yaml* writes down. *file_name* stands in messages only.
 
     Raises:
-        Reject: It is too long, no price book, or has a version that no message can name; the text says what to do.
+        Reject: It is too long, or no price book; the text says what to do.
     """
     if len(yaml) > MAX_BOOK_BYTES:
         raise Reject(
@@ -43,11 +42,4 @@ def read_fleet_book(yaml: bytes, file_name: str) -> FleetBook:
         text = yaml.decode()
     except UnicodeDecodeError:
         raise Reject(f"{file_name}: it is not UTF-8 text: save it as such") from None
-    book = PriceBook.parse(text, file_name)
-    if not book.version.strip() or not book.version.isprintable():
-        raise Reject(
-            f"{file_name}: version {book.version!r} names nothing: write for example `version: 2026-11`"
-        )
-    if len(book.version.encode()) > MAX_NAME_BYTES:
-        raise Reject(f"{file_name}: its version has more than {MAX_NAME_BYTES} bytes: write a short one")
-    return FleetBook(yaml, book)
+    return FleetBook(yaml, PriceBook.parse(text, file_name))

@@ -23,6 +23,9 @@ REGION_LABEL = "topology.kubernetes.io/region"
 MAX_USD_PER_HOUR = 1_000_000
 """More than any node costs; a price above it has its decimal point in the wrong place."""
 
+MOST_VERSION_BYTES = 512
+"""A book's version travels as a name."""
+
 _AMOUNT = re.compile(r"[0-9]{1,12}(\.[0-9]{1,15})?")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _BOOK_KEYS = ("version", "rules")
@@ -124,8 +127,8 @@ class PriceBook:
         """
         block = parse_yaml(text, file_name)
         block.refuse_unknown(_BOOK_KEYS, "a price book")
-        version = as_text(
-            _required(block, "version", "a price book", "for example `version: 2026-11`"), "version"
+        version = _parsed(
+            _required(block, "version", "a price book", "for example `version: 2026-11`"), "version", _version
         )
         listing = as_listing(
             _required(block, "rules", "a price book", "`rules:` with one item a price"), "rules"
@@ -233,7 +236,10 @@ def _required(block: Block, key: str, where: str, what: str) -> Node:
 
 
 def _value(block: Block, key: str, what: str, parse: Callable[[str], T]) -> T:
-    node = _required(block, key, "a rule", what)
+    return _parsed(_required(block, key, "a rule", what), key, parse)
+
+
+def _parsed(node: Node, key: str, parse: Callable[[str], T]) -> T:
     try:
         return parse(as_text(node, key))
     except ValueError as trouble:
@@ -242,6 +248,16 @@ def _value(block: Block, key: str, what: str, parse: Callable[[str], T]) -> T:
 
 def _optional(block: Block, key: str, otherwise: T, parse: Callable[[str], T]) -> T:
     return otherwise if block.get(key) is None else _value(block, key, "", parse)
+
+
+def _version(text: str) -> str:
+    if not text.strip() or not text.isprintable():
+        raise ValueError(f"{text!r} names nothing: write for example 2026-11")
+    if len(text.encode()) > MOST_VERSION_BYTES:
+        raise ValueError(
+            f"more than {MOST_VERSION_BYTES} bytes, and it stands in every batch: write a short one"
+        )
+    return text
 
 
 def _rule_name(text: str) -> str:

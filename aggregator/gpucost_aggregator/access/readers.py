@@ -115,7 +115,8 @@ def bearer_of(authorization: str) -> str:
     """The token in an Authorization header: Bearer's, or the password of Basic, which is what browsers send."""
     scheme, _, rest = authorization.strip().partition(" ")
     if scheme.lower() == "bearer":
-        return rest.strip()
+        # Bytes that are no text are nobody's token, and nothing that comes after could take them.
+        return rest.strip() if _is_text(rest) else ""
     if scheme.lower() != "basic":
         return ""
     try:
@@ -123,6 +124,14 @@ def bearer_of(authorization: str) -> str:
     except (binascii.Error, ValueError):
         return ""
     return password
+
+
+def _is_text(word: str) -> bool:
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _unknown(detail: str) -> Refused:

@@ -15,7 +15,7 @@ from gpucost.yaml_marks import parse_yaml
 from contracts.asking import Answer, Web
 from contracts.ledger_rows import GPU, MINUTE_NS, POD, START_NS, a_batch, a_free_slice, a_slice
 from contracts.memory_store import MemoryStore
-from gpucost_aggregator.access.readers import Proxy, ReaderAccess
+from gpucost_aggregator.access.readers import Proxy, ReaderAccess, bearer_of
 from gpucost_aggregator.access.readers_file import parse_readers
 from gpucost_aggregator.access.watched_file import WatchedFile
 
@@ -100,6 +100,13 @@ def test_a_token_comes_as_bearer_as_password_or_by_the_proxy(web: Web) -> None:
         {"X-Forwarded-User": "alice@example.com"},
     ):
         assert web.get("/api/v1/reports/namespaces", headers=headers).status == 200
+
+
+@pytest.mark.parametrize("bytes_that_are_no_text", ["Bearer \udcff", f"Bearer {ALL}\udcff"])
+def test_bytes_that_are_no_text_are_no_token(bytes_that_are_no_text: str) -> None:
+    assert bearer_of(f"Bearer {ALL}") == ALL
+    # So does the server read what is not UTF-8.
+    assert bearer_of(bytes_that_are_no_text) == ""
 
 
 def test_a_header_of_somebody_else_is_not_believed(web: Web) -> None:
