@@ -31,7 +31,10 @@ def test_the_longest_book_is_read_and_one_more_byte_is_not_looked_at() -> None:
         (b"\xff", "not UTF-8 text: save it as such"),
         (a_book(" "), "names nothing: write for example"),
         (b'version: "a\\nb"\nrules: []\n', "names nothing: write for example"),
-        (a_book("v" * (MOST_VERSION_BYTES + 1)), f"more than {MOST_VERSION_BYTES} bytes, .* write a short one"),
+        (
+            a_book("v" * (MOST_VERSION_BYTES + 1)),
+            f"more than {MOST_VERSION_BYTES} bytes, .* write a short one",
+        ),
         (a_book("v", "cheap"), r"f\.yaml:3:\d+: gpu_usd_per_hour: 'cheap' is not an amount"),
     ],
 )
