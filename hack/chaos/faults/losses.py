@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import time
+from pathlib import Path
 
 from chaos.faults.fault import Fault, SharedFault, Steps, pause, until
 from chaos.faults.kills import AGGREGATOR
@@ -40,6 +42,16 @@ class NodeDeleted(Fault):
         yield
 
 
+def _is_answered(path: Path) -> bool:
+    """Whether somebody listens at a socket; one that was killed leaves its file."""
+    with socket.socket(socket.AF_UNIX) as ours:
+        try:
+            ours.connect(str(path))
+        except OSError:
+            return False
+    return True
+
+
 class BackupRestored(SharedFault):
     """A backup is made; some windows later the store is lost, and the backup takes its place."""
 
@@ -53,7 +65,7 @@ class BackupRestored(SharedFault):
     def fire(self) -> Steps:
         stage, place = self.stage, self.stage.aggregator
         copy = stage.folder / f"backup-{time.time_ns()}"
-        if not (yield from until(lambda: place.runs and '"serving"' in place.said())):
+        if not (yield from until(lambda: place.runs and _is_answered(stage.data / "admin.sock"))):
             return
         backup = stage.operate("backup", "backup", str(copy))
         yield from until(lambda: backup.exit_code() is not None)
