@@ -21,6 +21,8 @@ def _backup(call: Call) -> int:
     made = call.client.post("/backup", {"path": str(target.absolute())})
     call.line(f"{made['path']}: {made['bytes']} bytes; the watermarks of {made['agents']} agents stand in")
     call.line(f"{made['statement']}")
+    if made["messages"]:
+        call.line(f"{made['messages']}: the messages of malformed batches, which belong to it")
     return 0
 
 

@@ -29,6 +29,7 @@ def backup_routes(
                 "path": str(made.path),
                 "statement": str(made.statement),
                 "bytes": made.size_bytes,
+                "messages": None if made.messages is None else str(made.messages),
                 "agents": len(made.watermarks),
             }
         )

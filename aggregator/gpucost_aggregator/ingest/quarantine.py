@@ -150,7 +150,7 @@ class Quarantine:
             node = entry.agent.node
             then = slice_breaches(entry.row, node, entry.received_at_ns)
             return Explanation(entry, tuple(then), tuple(slice_breaches(entry.row, node, now_ns)))
-        return Explanation(entry, (), (), reread(entry, store.malformed_message(wanted) or b""))
+        return Explanation(entry, (), (), reread(entry, store.malformed_message(wanted)))
 
     async def _replay(self, entries: Sequence[SetAside], done: Replayed) -> None:
         """Slices together, batches one by one, as one may hold thousands."""
@@ -158,7 +158,7 @@ class Quarantine:
             windows = await self._read(self._windows)
             slices = [entry for entry in entries if not entry.id.is_batch]
             if slices:
-                await self._write([self._weigh(entry, windows, b"") for entry in slices], done)
+                await self._write([self._weigh(entry, windows, None) for entry in slices], done)
             for entry in entries:
                 if entry.id.is_batch:
                     await self._write([await self._read(partial(self._weigh_batch, entry, windows))], done)
@@ -167,9 +167,9 @@ class Quarantine:
         return {progress.node: progress.window_ns for progress in self._parts.store.progress()}
 
     def _weigh_batch(self, entry: SetAside, windows: Mapping[NodeId, int]) -> Replay:
-        return self._weigh(entry, windows, self._parts.store.malformed_message(entry.id) or b"")
+        return self._weigh(entry, windows, self._parts.store.malformed_message(entry.id))
 
-    def _weigh(self, entry: SetAside, windows: Mapping[NodeId, int], message: bytes) -> Replay:
+    def _weigh(self, entry: SetAside, windows: Mapping[NodeId, int], message: bytes | None) -> Replay:
         window_ns, now_ns = windows.get(entry.agent.node, _WINDOW_NS), self._parts.clock.now().wall_ns
         if entry.id.is_batch:
             return replay_batch(entry, message, window_ns, now_ns)

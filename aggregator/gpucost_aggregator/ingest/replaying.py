@@ -14,6 +14,8 @@ from gpucost_aggregator.ingest.intake import read_batch, unreadable_words
 from gpucost_aggregator.store.quarantine_rows import Replay, SetAside
 from gpucost_aggregator.store.rows import AcceptedBatch, Refused
 
+_LOST = "its message is not there: stop the aggregator, and put the messages.sqlite of a backup into its --data-dir"
+
 
 @dataclass(frozen=True, slots=True)
 class Reread:
@@ -28,8 +30,10 @@ class Reread:
         return unreadable_words(self.unreadable)
 
 
-def reread(entry: SetAside, message: bytes) -> Reread:
-    """The batch of *entry*, whose *message* is as it came."""
+def reread(entry: SetAside, message: bytes | None) -> Reread:
+    """The batch of *entry*, whose *message* is as it came; None where it is lost."""
+    if message is None:
+        return Reread(None, (Unreadable(None, _LOST),))
     try:
         content, unreadable = read_batch(batch_from_bytes(message), entry.agent.node)
     except Reject as trouble:
@@ -46,7 +50,7 @@ def replay_slice(entry: SetAside, window_ns: int, now_ns: int) -> Replay:
     return Replay(entry.id, _batch(entry, window_ns, slices=(entry.row,)))
 
 
-def replay_batch(entry: SetAside, message: bytes, window_ns: int, now_ns: int) -> Replay:
+def replay_batch(entry: SetAside, message: bytes | None, window_ns: int, now_ns: int) -> Replay:
     """What becomes of the batch *entry*: its good slices are kept, its bad ones wait on their own."""
     read = reread(entry, message)
     if read.content is None:

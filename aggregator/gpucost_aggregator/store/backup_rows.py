@@ -25,7 +25,8 @@ class Backup:
     """
     A copy of a store as it was in one instant: every batch up to each agent's watermark, and none after it.
 
-    *statement* is the file beside *path* that says the same as JSON.
+    *statement* is the file beside *path* that says the same as JSON. *messages* is the file beside it with the
+    messages of malformed batches, and its SHA-256; None where there never was one.
     """
 
     path: Path
@@ -35,6 +36,8 @@ class Backup:
     size_bytes: int
     sha256: str
     watermarks: tuple[tuple[AgentId, int], ...]
+    messages: Path | None = None
+    messages_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -31,6 +32,8 @@ from gpucost_aggregator.store.duckdb_opening import (
     database_trouble,
     open_file,
 )
+from gpucost_aggregator.store.message_shelf import FILE_NAME as MESSAGES
+from gpucost_aggregator.store.message_shelf import MessageShelf
 from gpucost_aggregator.store.rows import AgentId, StoreIdentity
 
 _COPY = "backup_copy"
@@ -38,10 +41,15 @@ _CHUNK = 1 << 20
 
 
 def make_backup(
-    cursor: duckdb.DuckDBPyConnection, folder: Path, order: BackupOrder, options: StoreOptions
+    cursor: duckdb.DuckDBPyConnection,
+    shelf: MessageShelf,
+    folder: Path,
+    order: BackupOrder,
+    options: StoreOptions,
 ) -> Backup:
     """
-    Copy the store of *cursor*, whose file is in *folder*, to where *order* says, with its watermarks beside it.
+    Copy the store of *cursor*, whose file is in *folder*, to where *order* says, with its watermarks beside it, and
+    the *shelf* where it has anything.
 
     Raises:
         Reject: A file is there already, or it is no place for one.
@@ -54,10 +62,22 @@ def make_backup(
     try:
         with database_trouble(folder / FILE_NAME):
             identity, watermarks = _copy(cursor, made, order.companions)
+        messages = made.with_name(f"{made.name}.messages")
+        # After the batches, so that whatever they name is there.
+        has_messages = shelf.copy_to(messages)
         made.chmod(0o600)
-        digest = _sha256(made)
-        backup = Backup(target, statement, identity, at_ns, made.stat().st_size, digest, watermarks)
-        _put(made, target)
+        backup = Backup(target, statement, identity, at_ns, made.stat().st_size, _sha256(made), watermarks)
+        if has_messages:
+            messages.chmod(0o600)
+            backup = replace(backup, messages=messages_of(target), messages_sha256=_sha256(messages))
+            _put(messages, messages_of(target))
+        try:
+            _put(made, target)
+        except (Reject, Retry):
+            # What would be left of a backup that was not made is in the way of the next one.
+            if has_messages:
+                messages_of(target).unlink(missing_ok=True)
+            raise
         _write_new(statement, _stated(backup).encode())
     finally:
         for rest in made.parent.glob(f"{made.name}*"):
@@ -74,7 +94,7 @@ def restore_backup(source: Path, folder: Path, options: StoreOptions, now_ns: in
     """
     target = folder / FILE_NAME
     _check_source(source, target)
-    partial = folder / f"{FILE_NAME}.restoring"
+    partial, messages = folder / f"{FILE_NAME}.restoring", folder / f"{MESSAGES}.restoring"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         partial.unlink(missing_ok=True)
@@ -83,6 +103,10 @@ def restore_backup(source: Path, folder: Path, options: StoreOptions, now_ns: in
         for name, content in companions.items():
             with suppress(FileExistsError):
                 _write_new(folder / name, content)
+        if messages_of(source).exists():
+            messages.unlink(missing_ok=True)
+            _copy_file(messages_of(source), messages)
+            messages.rename(folder / MESSAGES)
         partial.rename(target)
         _sync(folder)
     except OSError as trouble:
@@ -91,7 +115,7 @@ def restore_backup(source: Path, folder: Path, options: StoreOptions, now_ns: in
             EXIT_PERMISSION,
         ) from None
     finally:
-        for rest in (partial, partial.with_name(f"{partial.name}.wal")):
+        for rest in (partial, partial.with_name(f"{partial.name}.wal"), messages):
             with suppress(OSError):
                 rest.unlink(missing_ok=True)
     return Restored(identity, was, watermarks, tuple(sorted(companions)))
@@ -102,10 +126,15 @@ def statement_of(target: Path) -> Path:
     return target.with_name(f"{target.name}.json")
 
 
+def messages_of(target: Path) -> Path:
+    """Where the messages of malformed batches stand that belong to the backup *target*."""
+    return target.with_name(f"{target.name}.messages")
+
+
 def _check_target(target: Path, statement: Path) -> None:
     if not target.is_absolute():
         raise Reject(f"{target}: give the whole path, as the server runs in another folder")
-    for each in (target, statement):
+    for each in (target, statement, messages_of(target)):
         if os.path.lexists(each):
             raise Reject(f"{each}: is there already, and a backup overwrites nothing: give another path")
     if not target.parent.is_dir():
@@ -120,7 +149,9 @@ def _make_room(folder: Path, options: StoreOptions) -> None:
     for rest in made_in.iterdir():
         rest.unlink()  # Of a server that was killed while it made one.
     needed = sum(
-        (folder / name).stat().st_size for name in (FILE_NAME, f"{FILE_NAME}.wal") if (folder / name).exists()
+        (folder / name).stat().st_size
+        for name in (FILE_NAME, f"{FILE_NAME}.wal", MESSAGES)
+        if (folder / name).exists()
     )
     free = shutil.disk_usage(folder).free
     if free < needed + options.reserve_bytes:
@@ -180,6 +211,7 @@ def _stated(backup: Backup) -> str:
         "made_at": to_rfc3339(backup.made_at_ns),
         "bytes": backup.size_bytes,
         "sha256": backup.sha256,
+        "messages_sha256": backup.messages_sha256,
         "watermarks": [
             {
                 "cluster": agent.node.cluster,
@@ -216,7 +248,7 @@ def _put(made: Path, target: Path) -> None:
 
 
 def _check_source(source: Path, target: Path) -> None:
-    for there in (target, target.with_name(f"{target.name}.wal")):
+    for there in (target, target.with_name(f"{target.name}.wal"), target.with_name(MESSAGES)):
         if os.path.lexists(there):
             raise Stop(
                 f"{there}: there is a store already: give an empty --data-dir, or move it away", EXIT_STORE
@@ -225,20 +257,29 @@ def _check_source(source: Path, target: Path) -> None:
         raise Stop(f"{source}: is no file: give a backup that `backup` made", EXIT_SETTINGS)
     try:
         stated = json.loads(statement_of(source).read_text(encoding="utf-8"))
-        expected = stated["sha256"]
+        expected = {source: stated["sha256"]}
+        if stated.get("messages_sha256") is not None:
+            expected[messages_of(source)] = stated["messages_sha256"]
     except FileNotFoundError:
         return  # The watermarks stand inside as well; only damage is then not seen.
     except (OSError, ValueError, KeyError, TypeError):
         raise Stop(
             f"{statement_of(source)}: can not be read: move it away to restore without it", EXIT_SETTINGS
         ) from None
+    for file, sha256 in expected.items():
+        _check_whole(file, sha256, statement_of(source))
+
+
+def _check_whole(file: Path, expected: str, statement: Path) -> None:
     try:
-        found = _sha256(source)
+        found = _sha256(file)
+    except FileNotFoundError:
+        raise Stop(f"{file}: is not there, and belongs to the backup: copy it along", EXIT_SETTINGS) from None
     except OSError as trouble:
-        raise Stop(f"{source}: can not be read: {trouble.strerror}", EXIT_PERMISSION) from None
+        raise Stop(f"{file}: can not be read: {trouble.strerror}", EXIT_PERMISSION) from None
     if found != expected:
         raise Stop(
-            f"{source}: is damaged: its SHA-256 is {found}, and {statement_of(source).name} states {expected}: "
+            f"{file}: is damaged: its SHA-256 is {found}, and {statement.name} states {expected}: "
             "take another backup",
             EXIT_STORE,
         )

@@ -13,13 +13,13 @@ from gpucost.trouble import EXIT_PERMISSION, EXIT_STORE, Retry, Stop
 
 from gpucost_aggregator.store.rows import StoreIdentity
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 FILE_NAME = "ledger.duckdb"
 BACKUPS = "backups"
 """The folder beside the file in which a backup is made before it goes where it was asked for."""
 
 _SCHEMA = Path(__file__).with_name("schema.sql")
-_ADDED = {version: Path(__file__).with_name(f"schema_{version}.sql") for version in (2, 3)}
+_ADDED = {version: Path(__file__).with_name(f"schema_{version}.sql") for version in (2, 3, 4)}
 """What each version adds to the one before it."""
 
 

@@ -11,6 +11,7 @@ from gpucost.trouble import Reject
 from gpucost_aggregator.store.duckdb_adjustments import Ask
 from gpucost_aggregator.store.duckdb_facts import LabelSets
 from gpucost_aggregator.store.duckdb_writing import write_replayed
+from gpucost_aggregator.store.message_shelf import MessageShelf
 from gpucost_aggregator.store.quarantine_rows import (
     QuarantineId,
     QuarantinePage,
@@ -72,10 +73,13 @@ def by_id(ask: Ask, ids: Iterable[QuarantineId]) -> list[SetAside]:
     return sorted([*_slices(ask, slices), *_batches(ask, batches)], key=lambda each: each.id)
 
 
-def message_of(ask: Ask, number: int) -> bytes | None:
+def message_of(ask: Ask, shelf: MessageShelf, number: int) -> bytes | None:
     """The message of the malformed batch *number*; None where there is none."""
-    rows = ask("SELECT message FROM malformed_batches WHERE quarantine_id = ?", [number])
-    return bytes(rows[0][0]) if rows else None
+    rows = ask("SELECT message_sha256, message FROM malformed_batches WHERE quarantine_id = ?", [number])
+    if not rows:
+        return None
+    sha256, message = rows[0]
+    return bytes(message) if sha256 is None else shelf.read(bytes(sha256))
 
 
 def write_replays(
@@ -154,7 +158,7 @@ def _batches(ask: Ask, numbers: Sequence[int]) -> list[SetAside]:
         return []
     rows = ask(
         f"""
-        SELECT {", ".join(_ABOUT)}, octet_length(message) FROM malformed_batches
+        SELECT {", ".join(_ABOUT)}, coalesce(message_bytes, octet_length(message)) FROM malformed_batches
         WHERE quarantine_id IN (SELECT unnest(?::BIGINT[]))
         """,
         [numbers],

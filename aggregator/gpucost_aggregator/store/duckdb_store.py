@@ -31,6 +31,7 @@ from gpucost_aggregator.store.duckdb_held_time import read_epochs
 from gpucost_aggregator.store.duckdb_opening import FILE_NAME, StoreOptions, database_trouble, open_store
 from gpucost_aggregator.store.duckdb_shared_gpus import SHARED_GPUS, read_shared_gpus
 from gpucost_aggregator.store.duckdb_writing import write_batches, write_closed_books
+from gpucost_aggregator.store.message_shelf import MessageShelf
 from gpucost_aggregator.store.paging import (
     cursor_after,
     cursor_after_number,
@@ -86,6 +87,7 @@ class DuckDBStore:
         rows = self._connection.execute("SELECT content, label_set_id FROM label_sets").fetchall()
         self._label_sets = LabelSets(dict(rows))
         self._epochs = read_epochs(self._connection)
+        self._shelf = MessageShelf(folder)
 
     def identity(self) -> StoreIdentity:
         """Which store this is."""
@@ -108,6 +110,10 @@ class DuckDBStore:
                 quarantine.number_new(self._connection)
             return report
 
+        if messages := [batch.malformed.message for batch in batches if batch.malformed]:
+            self._see_room()
+            # Before the batches, so that whatever they name is there.
+            self._shelf.keep(messages)
         return self._in_transaction(write)
 
     def durable(self, agent: AgentId) -> Durable | None:
@@ -232,7 +238,7 @@ class DuckDBStore:
 
     def malformed_message(self, wanted: QuarantineId) -> bytes | None:
         """The message of a malformed batch as it came; None where there is none."""
-        return quarantine.message_of(self._ask, wanted.number) if wanted.is_batch else None
+        return quarantine.message_of(self._ask, self._shelf, wanted.number) if wanted.is_batch else None
 
     def replay(self, replays: Sequence[Replay], at_ns: int) -> CommitReport:
         """Keep what *replays* accept and mark them, in one transaction; raises as ``commit`` does."""
@@ -257,7 +263,7 @@ class DuckDBStore:
         try:
             cursor = self._connection.cursor()
             try:
-                return make_backup(cursor, self._folder, order, self._options)
+                return make_backup(cursor, self._shelf, self._folder, order, self._options)
             finally:
                 cursor.close()
         finally:
@@ -269,14 +275,10 @@ class DuckDBStore:
             for cursor in list(self._cursors):
                 cursor.close()
             self._connection.close()
+            self._shelf.close()
 
     def _in_transaction(self, write: Callable[[], CommitReport]) -> CommitReport:
-        free = shutil.disk_usage(self._folder).free
-        if free < self._options.reserve_bytes:
-            raise Retry(
-                f"{self._folder}: {free >> 20} MiB are free on its disk, "
-                f"and {self._options.reserve_bytes >> 20} MiB are kept as a reserve: make room"
-            )
+        self._see_room()
         with self._writing, database_trouble(self._path):
             self._connection.execute("BEGIN")
             try:
@@ -288,6 +290,14 @@ class DuckDBStore:
                 raise
             self._label_sets.keep()
         return report
+
+    def _see_room(self) -> None:
+        free = shutil.disk_usage(self._folder).free
+        if free < self._options.reserve_bytes:
+            raise Retry(
+                f"{self._folder}: {free >> 20} MiB are free on its disk, "
+                f"and {self._options.reserve_bytes >> 20} MiB are kept as a reserve: make room"
+            )
 
     def _ask(self, query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
         with database_trouble(self._path):

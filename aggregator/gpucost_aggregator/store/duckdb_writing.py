@@ -18,6 +18,7 @@ from gpucost_aggregator.store.duckdb_held_time import Epochs, HeldTime, find_hel
 from gpucost_aggregator.store.duckdb_lost_time import Arrival, find_lost_time, keep_lost_time, late_places
 from gpucost_aggregator.store.duckdb_progress import write_closed, write_progress, write_sequence_numbers
 from gpucost_aggregator.store.duckdb_shared_gpus import write_shared_gpus
+from gpucost_aggregator.store.message_shelf import digest_of
 from gpucost_aggregator.store.rows import AcceptedBatch, AgentId, CommitReport, together
 from gpucost_aggregator.store.slice_columns import (
     CONTENT_COLUMNS,
@@ -203,7 +204,9 @@ def _write_malformed(connection: duckdb.DuckDBPyConnection, batches: Sequence[Ac
         "sequence_number": numbers([batch.sequence_number for batch, _ in malformed]),
         "received_at_ns": numbers([batch.received_at_ns for batch, _ in malformed]),
         "refused_because": texts([content.reason for _, content in malformed]),
-        "message": texts([content.message for _, content in malformed]),
+        "message": texts([b""] * len(malformed)),
+        "message_sha256": texts([digest_of(content.message) for _, content in malformed]),
+        "message_bytes": numbers([len(content.message) for _, content in malformed]),
     }
     same_batch = same(("cluster", "node", "epoch", "sequence_number"))
     with arriving(connection, columns):

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import structlog
@@ -22,6 +23,9 @@ from gpucost_aggregator.ingest.greeting import read_hello
 from gpucost_aggregator.ingest.intake import take_batch
 from gpucost_aggregator.ingest.quarantine import Quarantine, QuarantineParts
 from gpucost_aggregator.ingest.writer import Writer, WriterParts
+from gpucost_aggregator.store import Store
+from gpucost_aggregator.store.duckdb_opening import StoreOptions
+from gpucost_aggregator.store.duckdb_store import DuckDBStore
 from gpucost_aggregator.store.quarantine_rows import QuarantineId, QuarantineScope, Replay
 from gpucost_aggregator.store.rows import CommitReport, Malformed, Refused
 
@@ -29,7 +33,7 @@ S1, S2, B1 = QuarantineId(False, 1), QuarantineId(False, 2), QuarantineId(True, 
 LAWLESS = replace(a_free_slice(1), time=GpuTime(0, 0, 5, 0))
 
 
-def ask(store: MemoryStore, now_ns: int, scene: Callable[[Quarantine], Awaitable[None]]) -> Counts:
+def ask(store: Store, now_ns: int, scene: Callable[[Quarantine], Awaitable[None]]) -> Counts:
     clock, counts, log = HandClock(now_ns), Counts(), structlog.get_logger()
 
     async def whole() -> None:
@@ -129,6 +133,23 @@ def test_a_malformed_batch_is_read_again_with_todays_code() -> None:
     (entry,) = store.set_aside(QuarantineScope(), None, 9).entries
     assert "passes reserved" in entry.reason
     assert store.quarantined(EVERYTHING).batches == 0
+
+
+def test_a_batch_whose_message_is_lost_stays_and_says_so(tmp_path: Path) -> None:
+    store = DuckDBStore(tmp_path, StoreOptions(memory_limit_bytes=128 << 20, threads=1, reserve_bytes=0))
+    store.commit([a_batch(3, malformed=Malformed(b"\x00", "no table"))])
+    store.close()
+    for rest in tmp_path.glob("messages.sqlite*"):
+        rest.unlink()
+    without = DuckDBStore(tmp_path, StoreOptions(memory_limit_bytes=128 << 20, threads=1, reserve_bytes=0))
+
+    async def scene(quarantine: Quarantine) -> None:
+        done = await quarantine.replay([B1])
+        assert (done.replayed, done.stayed) == (0, 1)
+        assert "put the messages.sqlite of a backup" in done.kept_back["b1"]
+
+    ask(without, START_NS + 60 * MINUTE_NS, scene)
+    without.close()
 
 
 def test_what_is_still_unreadable_stays_with_its_message() -> None:

@@ -15,10 +15,11 @@ from gpucost.units import NS_PER_SECOND
 
 from contracts.ledger_rows import AGENT, EVERYTHING, MINUTE_NS, START_NS, a_batch, a_slice
 from gpucost_aggregator.store.backup_rows import BackupOrder
-from gpucost_aggregator.store.duckdb_backup import restore_backup, statement_of
+from gpucost_aggregator.store.duckdb_backup import messages_of, restore_backup, statement_of
 from gpucost_aggregator.store.duckdb_opening import BACKUPS, FILE_NAME, StoreOptions
 from gpucost_aggregator.store.duckdb_store import DuckDBStore
-from gpucost_aggregator.store.quarantine_rows import QuarantineScope
+from gpucost_aggregator.store.message_shelf import FILE_NAME as MESSAGES
+from gpucost_aggregator.store.quarantine_rows import QuarantineId, QuarantineScope
 from gpucost_aggregator.store.rows import AcceptedBatch, AgentId, Malformed, Refused
 
 AGENTS = (AGENT, AgentId(NodeId("west", "node-9"), "epoch-7"))
@@ -96,6 +97,8 @@ def test_everything_comes_back(store: DuckDBStore, tmp_path: Path) -> None:
     assert again.slices(EVERYTHING, None, 9) == store.slices(EVERYTHING, None, 9)
     assert again.set_aside(QuarantineScope(), None, 9) == store.set_aside(QuarantineScope(), None, 9)
     assert again.quarantined(EVERYTHING) == store.quarantined(EVERYTHING)
+    assert again.malformed_message(QuarantineId(True, 1)) == b"\x00"
+    assert stat.S_IMODE((tmp_path / "again" / MESSAGES).stat().st_mode) == 0o600
     assert again.progress() == store.progress()
     assert again.conflicts() == store.conflicts() == 1
     again.commit([a_batch(3, refused=(Refused(a_slice(4), "x"),))])
@@ -160,7 +163,7 @@ def test_what_can_not_be_restored(store: DuckDBStore, tmp_path: Path) -> None:
         assert trouble.value.exit_code == code
         assert not list((tmp_path / folder).glob("*.restoring*"))
 
-    store.commit([batch(AGENT, 1)])
+    store.commit([replace(batch(AGENT, 1), malformed=Malformed(b"\x00", "no"))])
     backup = store.backup(BackupOrder(tmp_path / "b.duckdb", NOW_NS))
     refused(tmp_path / "none", "new", "is no file", EXIT_SETTINGS)
     refused(backup.path, "data", "there is a store already", EXIT_STORE)
@@ -168,6 +171,16 @@ def test_what_can_not_be_restored(store: DuckDBStore, tmp_path: Path) -> None:
     content[len(content) // 2] ^= 1
     backup.path.write_bytes(content)
     refused(backup.path, "new", "is damaged", EXIT_STORE)
+    content[len(content) // 2] ^= 1
+    backup.path.write_bytes(content)
+    messages = messages_of(backup.path)
+    messages.rename(tmp_path / "elsewhere")
+    refused(backup.path, "new", "belongs to the backup: copy it along", EXIT_SETTINGS)
+    messages.write_bytes(b"something else")
+    refused(backup.path, "new", "messages: is damaged", EXIT_STORE)
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / MESSAGES).touch()
+    refused(backup.path, "taken", "there is a store already", EXIT_STORE)
     backup.statement.write_text("{}")
     refused(backup.path, "new", "move it away", EXIT_SETTINGS)
     backup.statement.unlink()
@@ -199,6 +212,7 @@ def test_a_store_of_the_first_version_gets_numbers_for_what_waits(tmp_path: Path
         "b2",
         "b3",
     ]
+    assert [store.malformed_message(QuarantineId(True, number)) for number in (1, 2, 3)] == [b"x", b"x", b"y"]
     store.close()
     again = DuckDBStore(tmp_path, SMALL)
     assert again.identity().store_id == "old"
