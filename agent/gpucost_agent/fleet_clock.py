@@ -37,6 +37,7 @@ class Offsets:
         """The offsets in *text*. Raises ValueError if it holds none."""
         try:
             boot_id, aggregator_ns, agreed_ns = json.loads(text)
+            str(boot_id).encode()  # JSON can spell half a character, which no message takes: ValueError.
         except (TypeError, ValueError, RecursionError) as error:
             raise ValueError(f"no offsets of clocks: {error}") from error
         right = isinstance(boot_id, str) and type(aggregator_ns) is int

@@ -19,6 +19,7 @@ SHORTEST_TOKEN = 20
 
 ANY_IDENTITY = "*"
 _HASH = re.compile(r"[0-9a-f]{64}")
+_LONGEST_PREFIX = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +62,14 @@ def parse_readers(file: Block) -> Readers:
 def _naming(block: Block) -> Naming:
     block.refuse_unknown(("cluster", "user_prefix", "group_prefix"), "review")
     for key in ("user_prefix", "group_prefix"):
-        if text_at(block, key).startswith(OWN_PREFIX):
+        prefix = text_at(block, key)
+        if prefix.startswith(OWN_PREFIX):
             raise block.mark.reject(f"`{key}` begins with {OWN_PREFIX}, which is for Kubernetes' own names")
+        if not prefix.isprintable() or len(prefix) > _LONGEST_PREFIX:
+            raise block.mark.reject(
+                f"with the `{key}` {prefix[:_LONGEST_PREFIX]!r} nobody has a name: write up to {_LONGEST_PREFIX} signs"
+                " that can be seen, as the API server's own flag has them"
+            )
     return Naming(
         needed_at(block, "cluster", "the name of the aggregator's own cluster, as its agents say it"),
         text_at(block, "user_prefix"),

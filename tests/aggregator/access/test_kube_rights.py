@@ -266,6 +266,8 @@ def test_groups_that_are_kubernetes_own_are_left_out() -> None:
         ("review: home", "review is"),
         ("review: {cluster: home, users: x}", "unknown key"),
         ("review: {cluster: home, user_prefix: 'system:'}", "Kubernetes' own names"),
+        ('review: {cluster: home, user_prefix: "o\\u2028idc:"}', "nobody has a name"),
+        (f"review: {{cluster: home, group_prefix: {'o' * 257}}}", "nobody has a name"),
         ("review: {cluster: home, group_prefix: 'system:x'}", "Kubernetes' own names"),
         ("readers: [{name: all, identity: '*'}]\nreview: {cluster: home}", "names everybody: keep one"),
     ],
