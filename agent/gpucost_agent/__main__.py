@@ -8,7 +8,7 @@ from gpucost.settings_source import CHECK
 from gpucost.system_clock import SystemClock
 from gpucost.trouble import Stop
 
-from gpucost_agent import app, settings, watch_app
+from gpucost_agent import app, heap, settings, watch_app
 from gpucost_agent.check import EXIT_PARTLY, check
 from gpucost_agent.fleet_prices import open_prices
 
@@ -32,6 +32,7 @@ def _run(argv: list[str]) -> int:
         return _check(values)
     if command == settings.WATCH.name:
         return watch_app.run(values)
+    heap.begin_without_thread_caches()
     # The spool tells what each pod of the node costs; its folder may be older, and open to all.
     os.umask(0o077)
     return app.run(values)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from gpucost.identity import HolderKind
 
-from contracts.agent_process import AgentHome, free_port, simulated_driver, stop
+from contracts.agent_process import BARE, AgentHome, free_port, simulated_driver, stop
 from contracts.aggregator_by_hand import Aggregator, Door, until
 from contracts.price_books import a_book, a_fleet_book
 from gpucost_agent.price_copy import FILE_NAME, InForce, PriceCopy
@@ -26,6 +26,25 @@ def has_driver() -> bool:
 def mapping(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with simulated_driver(tmp_path_factory.mktemp("driver") / "one") as file:
         yield file
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("", "=0"), ("glibc.malloc.arena_max=3", "=0"), ("glibc.malloc.tcache_count=5", "=5")],
+)
+def test_threads_keep_no_memory_of_their_own_unless_asked_to(
+    tmp_path: Path, mapping: Path, monkeypatch: pytest.MonkeyPatch, given: str, kept: str
+) -> None:
+    monkeypatch.setitem(BARE, "GLIBC_TUNABLES", given)
+    home = AgentHome(tmp_path, mapping)
+    with home.start() as agent:
+        until(lambda: home.get("/healthz"))
+        # glibc takes its own variable apart in place, so it is looked for in the bytes.
+        environ = Path(f"/proc/{agent.pid}/environ").read_bytes()
+        code, _ = stop(agent)
+    assert code == 0
+    assert given.encode() in environ
+    assert [word[:2] for word in environ.split(b"glibc.malloc.tcache_count")[1:]] == [kept.encode()]
 
 
 @pytest.mark.skipif(has_driver(), reason="this machine has NVIDIA's library")

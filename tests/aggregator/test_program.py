@@ -17,7 +17,7 @@ import pytest
 
 from contracts.agent_peer import a_message, a_peer
 from contracts.ledger_rows import EVERYTHING, MINUTE_NS, a_slice
-from gpucost_aggregator.store.duckdb_opening import FILE_NAME
+from gpucost_aggregator.store.duckdb_opening import FILE_NAME, SCHEMA_VERSION
 from gpucost_aggregator.store.duckdb_store import DuckDBStore
 
 FREE_PORTS = ("--grpc-listen=127.0.0.1:0", "--http-listen=127.0.0.1:0")
@@ -180,7 +180,7 @@ def test_usage() -> None:
 def test_check_changes_nothing(tmp_path: Path) -> None:
     code, out, err = outcome("check", f"--data-dir={tmp_path / 'data'}", *FREE_PORTS)
     assert (code, err) == (0, "")
-    assert "would be made, with schema version 3" in out
+    assert f"would be made, with schema version {SCHEMA_VERSION}" in out
     assert [line[:18] for line in out.splitlines()] == [
         "ok  tls           ",
         "ok  writers       ",
@@ -196,7 +196,7 @@ def test_check_changes_nothing(tmp_path: Path) -> None:
     DuckDBStore(tmp_path / "data").close()
     code, out, _ = outcome("check", f"--data-dir={tmp_path / 'data'}", *FREE_PORTS)
     assert code == 0
-    assert "has schema version 3" in out
+    assert f"has schema version {SCHEMA_VERSION}" in out
 
 
 def test_a_token_of_aggregators_that_is_none(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ clusters:
         gpus: [{model: NVIDIA L4}]
         host_processes: [{gpu: 0, busy: {pattern: constant, share: 0.5}}]
 """
-_BARE = {
+BARE = {
     name: value for name, value in os.environ.items() if not name.startswith(("GPUCOST_", "NVML_", "LD_"))
 }
 
@@ -44,7 +44,7 @@ def simulated_driver(folder: Path) -> Iterator[Path]:
     arguments = ("--scenario", str(folder / "scenario.yaml"), "--state", str(folder / "state"))
     with subprocess.Popen(
         [sys.executable, "-m", "simnode", "simulate", *arguments, "--truth", str(folder / "truth.jsonl")],
-        env={**_BARE, "PYTHONPATH": str(ROOT / "hack")},
+        env={**BARE, "PYTHONPATH": str(ROOT / "hack")},
         stdout=subprocess.PIPE,
         text=True,
     ) as simulator:
@@ -80,7 +80,7 @@ class AgentHome:
 
     def start(self, command: str = "run") -> subprocess.Popen[str]:
         """The agent, begun."""
-        environ = {**_BARE, "PYTHONPATH": f"{ROOT}/proto:{ROOT}/agent"}
+        environ = {**BARE, "PYTHONPATH": f"{ROOT}/proto:{ROOT}/agent"}
         if self.mapping is not None:
             environ |= {"NVML_SIM_MAPPING": str(self.mapping), "LD_LIBRARY_PATH": str(LIBRARY)}
         flags = [f"--{name}={value}" for name, value in self.flags.items()]
