@@ -4,7 +4,6 @@ What the aggregator remembers of who may write: hashes of tokens, and which clus
 One small file, ``access.json`` in the data directory, for its owner alone; each change replaces it as a whole.
 """
 
-import json
 import re
 import threading
 from collections.abc import Mapping
@@ -12,11 +11,11 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from gpucost.durable_file import replace_file
-from gpucost.trouble import EXIT_PERMISSION, EXIT_STORE, Reject, Retry, Stop
+from gpucost.trouble import Reject
 
 from gpucost_aggregator.access.refusal import Refused, Why
 from gpucost_aggregator.access.tokens import StaticToken, id_of, make_token, matches
+from gpucost_aggregator.kept_file import KeptFile
 
 FILE_NAME = "access.json"
 VERSION = 1
@@ -54,9 +53,9 @@ class AccessBook:
         Raises:
             Stop: The file is there and can not be read (exit codes 4 and 5).
         """
-        self._file = folder / FILE_NAME
+        self._file = KeptFile(folder / FILE_NAME, "without it every cluster has to join anew")
         self._changing = threading.Lock()
-        self._facts = _load(self._file)
+        self._facts = self._file.read(_facts) or _Facts()
 
     @property
     def has_joined(self) -> bool:
@@ -155,39 +154,17 @@ class AccessBook:
         return known
 
     def _keep(self, facts: _Facts) -> None:
-        try:
-            replace_file(self._file, _as_json(facts).encode())
-        except OSError as trouble:
-            raise Retry(f"{self._file}: can not be written: {trouble.strerror}") from None
+        self._file.write(_body(facts))
         self._facts = facts
 
 
-def _as_json(facts: _Facts) -> str:
-    body = {
+def _body(facts: _Facts) -> dict[str, Any]:
+    return {
         "version": VERSION,
         "has_joined": facts.has_joined,
         "tokens": [asdict(entry) for entry in facts.tokens.values()],
         "clusters": {name: asdict(binding) for name, binding in facts.bindings.items()},
     }
-    return json.dumps(body, ensure_ascii=False, indent=1) + "\n"
-
-
-def _load(file: Path) -> _Facts:
-    try:
-        body = json.loads(file.read_text(encoding="utf-8"))
-        return _facts(body)
-    except (FileNotFoundError, NotADirectoryError):
-        return _Facts()  # What is wrong with the folder, its store tells.
-    except PermissionError:
-        raise Stop(f"{file}: this user may not read it", EXIT_PERMISSION) from None
-    except OSError as trouble:
-        raise Stop(f"{file}: can not be read: {trouble.strerror}", EXIT_STORE) from None
-    except (ValueError, TypeError, KeyError, AttributeError) as trouble:
-        raise Stop(
-            f"{file}: is not what an aggregator of this version wrote ({trouble}): restore it from a backup; without "
-            "it every cluster has to join anew",
-            EXIT_STORE,
-        ) from None
 
 
 def _facts(body: Any) -> _Facts:

@@ -4,21 +4,23 @@ The fleet's price book as the operator set it: one small file, ``prices.json`` i
 Each change replaces the file as a whole. It belongs to the store, so that a backup takes it along.
 """
 
-import json
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gpucost.durable_file import replace_file
 from gpucost.fleet_book import FleetBook, read_fleet_book
-from gpucost.trouble import EXIT_PERMISSION, EXIT_STORE, Reject, Retry, Stop
+from gpucost.trouble import Reject
+
+from gpucost_aggregator.kept_file import KeptFile
 
 FILE_NAME = "prices.json"
 FORMAT = 1
 MOST_KNOWN = 1_000
 """Versions of which it is remembered what they said: one a day for three years."""
+
+_WITHOUT_IT = "or move it away, start, and set the book again with `prices set`: until then nodes keep theirs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +51,9 @@ class PriceShelf:
         Raises:
             Stop: The file is there and can not be read (exit codes 4 and 5).
         """
-        self._file = folder / FILE_NAME
+        self._file = KeptFile(folder / FILE_NAME, _WITHOUT_IT)
         self._changing = threading.Lock()
-        self._facts = _load(self._file)
+        self._facts = self._file.read(_facts) or _Facts()
 
     @property
     def current(self) -> Shelved | None:
@@ -104,36 +106,14 @@ class PriceShelf:
         return shelved
 
     def _keep(self, facts: _Facts) -> None:
-        try:
-            replace_file(self._file, _as_json(facts).encode())
-        except OSError as trouble:
-            raise Retry(f"{self._file}: can not be written: {trouble.strerror}") from None
+        self._file.write(_body(facts))
         self._facts = facts
 
 
-def _as_json(facts: _Facts) -> str:
+def _body(facts: _Facts) -> dict[str, Any]:
     shelved = facts.shelved
     book = None if shelved is None else {"yaml": shelved.fleet.yaml.decode(), "since_ns": shelved.since_ns}
-    body = {"format": FORMAT, "book": book, "known": list(facts.known.items())}
-    return json.dumps(body, ensure_ascii=False, indent=1) + "\n"
-
-
-def _load(file: Path) -> _Facts:
-    try:
-        return _facts(json.loads(file.read_text(encoding="utf-8")))
-    except (FileNotFoundError, NotADirectoryError):
-        return _Facts()  # What is wrong with the folder, its store tells.
-    except PermissionError:
-        raise Stop(f"{file}: this user may not read it", EXIT_PERMISSION) from None
-    except OSError as trouble:
-        raise Stop(f"{file}: can not be read: {trouble.strerror}", EXIT_STORE) from None
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, Reject) as trouble:
-        # Going on as if there were none would hide that somebody's prices are gone.
-        raise Stop(
-            f"{file}: is not what an aggregator of this version wrote ({trouble}): restore it from a backup; or move it"
-            " away, start, and set the book again with `prices set`: nodes keep the one that they have until then",
-            EXIT_STORE,
-        ) from None
+    return {"format": FORMAT, "book": book, "known": list(facts.known.items())}
 
 
 def _facts(body: Any) -> _Facts:

@@ -52,7 +52,11 @@ def test_tokens_of_a_cluster_are_bounded_and_taken_away_by_their_own_cluster(tmp
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{}", "[]", "{", '{"version": 2}', '{"version": 1, "tokens": [{}], "clusters": {}}']
+    "text",
+    [
+        *("", "{}", "[]", "{", '{"version": 2}', '{"version": 1, "tokens": [{}], "clusters": {}}'),
+        pytest.param("[" * 200_000, id="nested-without-end"),
+    ],
 )
 def test_a_damaged_file_stops_the_program_and_opens_nothing(tmp_path: Path, text: str) -> None:
     (tmp_path / FILE_NAME).write_text(text)
