@@ -38,6 +38,7 @@ from gpucost_agent.loops.closing import close_for_good, close_windows
 from gpucost_agent.loops.exporter import watch_exporter
 from gpucost_agent.loops.gpus import watch_driver, watch_gpu
 from gpucost_agent.loops.holders import known_gpus, watch_holders, watch_nobody
+from gpucost_agent.loops.relay import Relay
 from gpucost_agent.loops.room import ClusterSource, Room
 from gpucost_agent.metrics import Metrics, serve
 from gpucost_agent.price_copy import PriceCopy
@@ -141,6 +142,8 @@ def run(settings: Settings) -> int:
 
 
 def _start_driver(room: Room, settings: Settings, driver: Driver, gpus: tuple[Gpu, ...]) -> None:
+    relay = Relay()
+
     def start(gpu: Gpu) -> None:
         # What a thread remembers of processes is its own: a GPU that hangs keeps no other from looking.
         processes = Processes(settings.proc_root, room.clock)
@@ -151,6 +154,7 @@ def _start_driver(room: Room, settings: Settings, driver: Driver, gpus: tuple[Gp
             gpu,
             driver.reader(gpu, room.clock, room.clock.off_ns),
             processes,
+            relay.join(),
         )
 
     for gpu in gpus:

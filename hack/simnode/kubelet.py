@@ -124,7 +124,11 @@ class Kubelet:
         folder = self.socket.parent
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o750)
-        server = grpc.server(ThreadPoolExecutor(max_workers=2, thread_name_prefix="kubelet"))
+        server = grpc.server(
+            ThreadPoolExecutor(max_workers=2, thread_name_prefix="kubelet"),
+            # The kubelet's gRPC, in Go, sends no pings of its own between two calls.
+            options=(("grpc.http2.bdp_probe", 0),),
+        )
         server.add_generic_rpc_handlers((self._handlers(),))
         # gRPC unlinks by path, late, whatever it once bound: bound under a passing name, it can never
         # take away the socket of the start that follows.

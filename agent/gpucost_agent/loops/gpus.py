@@ -6,17 +6,12 @@ from typing import Protocol
 from gpucost.trouble import Retry, Stop
 from gpucost.units import NS_PER_SECOND
 
+from gpucost_agent.loops.relay import Runner
 from gpucost_agent.loops.room import Complaint, Room
 from gpucost_agent.readings import Gpu, GpuLook, GpuReading, GpusSeen, ProcessIdentity
 
 GPU_PERIOD_S = 1.0
 """The driver's ring holds ten seconds; a second loses nothing and sees most processes before they end."""
-
-TURN_S = 0.002
-"""
-The GPUs take turns in each period, this much apart. At one instant their threads would wait for the interpreter after
-each driver call, which is a fifth of what looks cost; a little apart they still find the caches warm.
-"""
 
 DRIVER_PERIOD_S = 30.0
 """GPUs are seldom plugged in; one that came back after a reset waits so long for its thread."""
@@ -71,7 +66,7 @@ class Sight:
         self._complaint.works()
 
 
-def watch_gpu(room: Room, gpu: Gpu, source: GpuSource, processes: ProcessSource) -> None:
+def watch_gpu(room: Room, gpu: Gpu, source: GpuSource, processes: ProcessSource, place: Runner) -> None:
     """Thread of one GPU: its readings, with its processes identified while they still live."""
     complaint, sight = Complaint(room, f"nvml:{gpu.uuid}"), Sight(room, processes)
     while True:
@@ -90,7 +85,8 @@ def watch_gpu(room: Room, gpu: Gpu, source: GpuSource, processes: ProcessSource)
             return
         else:
             complaint.works()
-        if room.wait(GPU_PERIOD_S, (gpu.index + 1) * TURN_S):
+        place.done()
+        if place.wait(room, GPU_PERIOD_S):
             return
 
 

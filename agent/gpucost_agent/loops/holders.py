@@ -1,4 +1,4 @@
-"""The kubelet: who holds what, asked each second or two, and at once when something happened on the node."""
+"""The kubelet: who holds what, asked each few seconds, and at once when something happened on the node."""
 
 from typing import Protocol
 
@@ -18,7 +18,7 @@ PODS_KEPT_NS = 120 * NS_PER_SECOND
 HOLDERS_PERIOD_S = 1.0
 """A release lies between two answers, so a second bounds how wrong its instant can be."""
 
-TOLD_PERIOD_S = 2.0
+TOLD_PERIOD_S = 4.0
 """So often where the API server tells of pods: it dates their ends, and whatever it tells is asked about at once."""
 
 FIRST_LOOKS_S = 5.0
@@ -59,7 +59,7 @@ def watch_holders(room: Room, source: HolderSource, files: HostFiles) -> None:
             of_pods.failing(trouble_of_pods)
         else:
             of_pods.works()
-        told_of, period_s = room.cluster_now(), HOLDERS_PERIOD_S
+        told_of, layouts, period_s = room.cluster_now(), room.books.partitions(), HOLDERS_PERIOD_S
         try:
             reading = source.read()
         except Retry as trouble:
@@ -72,7 +72,9 @@ def watch_holders(room: Room, source: HolderSource, files: HostFiles) -> None:
             if told_of is not None and trouble_of_pods is None:
                 period_s = TOLD_PERIOD_S
         for _ in range(max(1, round(room.left_s(period_s) / _GLANCE_S))):
-            if room.wait(_GLANCE_S) or source.changed or room.cluster_now() is not told_of:
+            if room.wait(_GLANCE_S) or source.changed:
+                break
+            if room.cluster_now() is not told_of or room.books.partitions() != layouts:
                 break
 
 

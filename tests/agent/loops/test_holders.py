@@ -19,7 +19,7 @@ from gpucost_agent.loops import holders
 from gpucost_agent.loops.holders import watch_holders
 from gpucost_agent.loops.room import Room
 from gpucost_agent.metrics import Metrics
-from gpucost_agent.readings import ClusterReading, Gpu, HoldingReading
+from gpucost_agent.readings import ClusterReading, Gpu, HoldingReading, Partition
 from gpucost_agent.sources.host.host_files import HostFiles
 
 READ, FALLEN_OFF = Gpu("GPU-1", 0, 0, "A", None), Gpu("GPU-2", -1, None, "A", None)
@@ -54,7 +54,7 @@ def asking(
 ) -> Iterator[tuple[Room, Kubelet]]:
     """A thread that asks a kubelet on a node with these GPUs."""
     nobody = structlog.wrap_logger(None, processors=[_drop])
-    books = cast(Books, SimpleNamespace(gpus=lambda: gpus))
+    books = cast(Books, SimpleNamespace(gpus=lambda: gpus, partitions=dict))
     room = Room(books, FleetClock(SystemClock()), Metrics(), log or nobody, pods, threading.Event(), 0)
     kubelet = Kubelet()
     thread = threading.Thread(target=watch_holders, args=(room, kubelet, cast(HostFiles, None)))
@@ -103,3 +103,13 @@ def test_a_source_of_pods_that_fails_is_told_once_and_again_when_it_works(
                 assert kubelet.asked.wait(30)
     told = [(entry["event"], entry.get("reason")) for entry in heard.entries if entry.get("source") == "pods"]
     assert told == [("source_fails", "403: pods is forbidden"), ("source_works_again", None)]
+
+
+def test_a_gpu_that_was_cut_anew_is_asked_about_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(holders, "HOLDERS_PERIOD_S", 3600.0)
+    with asking() as (room, kubelet):
+        assert kubelet.asked.wait(30)
+        kubelet.asked.clear()
+        cut = Partition(True, (), 7, 8)
+        monkeypatch.setattr(room.books, "partitions", lambda: {"GPU-1": cut})
+        assert kubelet.asked.wait(30)

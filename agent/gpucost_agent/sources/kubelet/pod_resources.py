@@ -31,6 +31,8 @@ _OPTIONS = (
     ("grpc.enable_http_proxy", 0),
     # A new channel would share the connection of one that was closed a moment ago, and so the kubelet that is gone.
     ("grpc.use_local_subchannel_pool", 1),
+    # Measuring how much a Unix socket holds would wake gRPC's threads once more between two answers.
+    ("grpc.http2.bdp_probe", 0),
 )
 _LIST = "/v1.PodResourcesLister/List"
 _ALLOCATABLE = "/v1.PodResourcesLister/GetAllocatableResources"
