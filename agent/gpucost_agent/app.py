@@ -95,7 +95,7 @@ def run(settings: Settings) -> int:
     quoting = Quoting(open_prices(settings.price_book), settings.cluster)
     credentials = _credentials(settings)
     driver, gpus = _driver(log)
-    spool = None if settings.stand_alone else _spool(settings)
+    spool = None if settings.stand_alone else _spool(settings, log)
     boot = _boot(Processes(settings.proc_root, clock), clock.now(), log)
     if spool is not None:
         _set_clock(clock, spool, boot)
@@ -300,13 +300,20 @@ def _boot(processes: Processes, now: Instant, log: FilteringBoundLogger) -> Boot
         return Boot("", now.wall_ns - now.monotonic_ns)
 
 
-def _spool(settings: Settings) -> Spool:
+def _spool(settings: Settings, log: FilteringBoundLogger) -> Spool:
     batches = 7 * NS_PER_DAY // settings.window_ns
-    return Spool(
+    spool = Spool(
         settings.spool_dir,
         Bounds(waiting_batches=batches),
         abridging(NodeId(settings.cluster, settings.node)),
     )
+    if spool.trouble:
+        log.warning(
+            "spool_in_memory",
+            reason=spool.trouble,
+            what="windows are kept in memory until the disk works; what this agent can not send by its end is lost",
+        )
+    return spool
 
 
 def _recover(recovery: Recovery, settings: Settings) -> None:

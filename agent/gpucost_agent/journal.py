@@ -122,7 +122,8 @@ class Journal:
         self._file: int | None = None
         self.trouble = ""
         """Why it is not written; empty if it is."""
-        discard(folder)
+        self._is_ours = False
+        """Nothing of an agent before lies in the folder."""
         self._begin_file()
 
     def note(self, entry: Entry) -> None:
@@ -173,6 +174,9 @@ class Journal:
         uids = {uid for _, _, uid in named}
         self._containers = {key: each for key, each in self._containers.items() if each.pod_uid in uids}
         try:
+            if not self._is_ours:
+                discard(self._folder)
+                self._is_ours = True
             self._file = os.open(self._path(), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             self.trouble = ""
         except OSError as error:

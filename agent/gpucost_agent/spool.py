@@ -72,10 +72,10 @@ class Spool:
 
     def __init__(self, folder: Path, bounds: Bounds, abridge: Abridge = bytes) -> None:
         """
-        Open the spool in *folder*, or make one.
+        Open the spool in *folder*, or make one; where its disk fails, in memory until it works.
 
         Raises:
-            Stop: The folder can not be written, another agent uses it, or it is of a newer version.
+            Stop: The folder may not be written, another agent uses it, or it is of a newer version.
         """
         self._bounds, self._abridge = bounds, abridge
         self._lock = threading.Lock()
@@ -84,7 +84,9 @@ class Spool:
         """Batches in memory that were abridged there."""
         self._disk_works = True
         self.appended = threading.Event()
-        self._disk = Disk(folder)
+        self._disk = Disk(folder, bounds.unwritten_bytes)
+        self.trouble = self._disk.in_memory
+        """Why it began in memory; empty if it did not."""
         facts = self._disk.facts()
         self._epoch = facts["epoch"]
         self._next = int(facts.get("next_sequence_number") or 1)
@@ -102,6 +104,9 @@ class Spool:
             self._write()
             self._bound_unwritten()
             # A disk that fails drops nothing.
+            with suppress(Retry):
+                if self._disk.in_memory:
+                    self._disk.to_disk()
             with suppress(Retry):
                 self._bound_waiting()
                 self._drop_acknowledged(now_ns)
@@ -183,7 +188,8 @@ class Spool:
                 waiting = self._disk.waiting()
                 batches, size = waiting.batches, waiting.size
             size += sum(len(entry.message) for entry, _ in self._unwritten)
-            return Fill(batches + len(self._unwritten), size, self._lost, self._disk_works)
+            on_disk = self._disk_works and not self._disk.in_memory
+            return Fill(batches + len(self._unwritten), size, self._lost, on_disk)
 
     def close(self) -> None:
         """Give the folder back."""
@@ -230,14 +236,17 @@ class Spool:
             self._abridged.discard(entry.sequence_number)
 
     def _bound_waiting(self) -> None:
-        bounds, disk, waiting, lost = self._bounds, self._disk, self._disk.waiting(), self._lost
+        disk, waiting, lost = self._disk, self._disk.waiting(), self._lost
+        most_batches, most_bytes = self._bounds.waiting_batches, self._bounds.waiting_bytes
+        if disk.in_memory:
+            most_bytes = min(most_bytes, self._bounds.unwritten_bytes)
         size, short_size = waiting.size, waiting.short_size
         whole = waiting.batches - waiting.short_batches
-        if size <= bounds.waiting_bytes and whole <= bounds.waiting_batches:
+        if size <= most_bytes and whole <= most_batches:
             return
         # Changed and counted in one step, so that no loss stays uncounted.
         with disk.step():
-            while size > bounds.waiting_bytes or whole > bounds.waiting_batches:
+            while size > most_bytes or whole > most_batches:
                 if (entry := disk.oldest(whole=True)) is None:
                     break
                 short = self._shorter(entry)
@@ -249,7 +258,7 @@ class Spool:
                 size -= len(entry.message) - len(short or b"")
                 whole, lost = whole - 1, lost + 1
             # What is left of those may take a part of the room only.
-            while size > bounds.waiting_bytes or short_size * _SHORT_PART > bounds.waiting_bytes:
+            while size > most_bytes or short_size * _SHORT_PART > most_bytes:
                 if (entry := disk.oldest(whole=False)) is None:
                     break
                 disk.drop(entry.sequence_number)
@@ -263,4 +272,5 @@ class Spool:
         return short if len(short) < len(entry.message) else None
 
     def _drop_acknowledged(self, now_ns: int) -> None:
-        self._disk.drop_acknowledged(now_ns - self._bounds.acknowledged_ns, self._bounds.acknowledged_bytes)
+        most_bytes = 0 if self._disk.in_memory else self._bounds.acknowledged_bytes
+        self._disk.drop_acknowledged(now_ns - self._bounds.acknowledged_ns, most_bytes)

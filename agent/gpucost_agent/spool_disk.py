@@ -11,6 +11,8 @@ from uuid import uuid4
 
 from gpucost.trouble import EXIT_PERMISSION, EXIT_STORE, Retry, Stop
 
+from gpucost_agent.spool_copy import copy_waiting, disk_fails, write_back
+
 SCHEMA_VERSION = 2
 _CACHE_KIB = 64
 """What SQLite may keep of the file in memory; what is sent was written a moment ago, and what is older seldom read."""
@@ -53,31 +55,40 @@ class Disk:
     """
     The file in a folder that no other process uses meanwhile.
 
-    All calls may block on the disk, and raise Retry where it fails; what a failed ``step`` did is undone.
+    All calls may block on the disk, and raise Retry where it fails; what a failed ``step`` did is undone. While
+    *in_memory* says why, it is a copy that lies in memory, as the disk failed when it was opened.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, memory_bytes: int) -> None:
         """
-        Open the file, or make one.
+        Open the file, or make one; where the disk fails, copy what waits there, *memory_bytes* at most.
 
         Raises:
-            Stop: The folder can not be written, another agent uses it, or the file is of a newer version.
+            Stop: The folder may not be written, another agent uses it, or the file is damaged or of a newer version.
         """
+        self._folder = folder
+        self._guard: int | None = None
+        self.in_memory = ""
         try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._guard = _lock(folder / "lock")
-            self._open(folder / "spool.sqlite")
-        except sqlite3.DatabaseError as error:
-            raise Stop(
-                f"--spool-dir {folder}: its spool.sqlite can not be used ({error}): move it away to begin a new"
-                " spool, and what it still held is lost",
-                EXIT_STORE,
-            ) from error
-        except OSError as error:
-            raise Stop(
-                f"--spool-dir {folder}: {error.strerror}: give a folder that this user may write",
-                EXIT_PERMISSION,
-            ) from error
+            self._database = self._opened()
+        except Retry as trouble:
+            self.in_memory = str(trouble)
+            self._database = self._copied(memory_bytes)
+
+    def to_disk(self) -> None:
+        """Write to the disk what lies in memory, and go on there. Raises Retry where it fails still."""
+        try:
+            database = self._opened()
+        except Stop as stop:
+            raise Retry(str(stop)) from stop
+        try:
+            with _telling("written"):
+                write_back(self._database, database)
+        except Retry:
+            database.close()
+            raise
+        self._database.close()
+        self._database, self.in_memory = database, ""
 
     @contextmanager
     def step(self) -> Iterator[None]:
@@ -185,37 +196,82 @@ class Disk:
     def close(self) -> None:
         """Give the folder back."""
         self._database.close()
-        os.close(self._guard)
+        self._let_go()
 
-    def _open(self, file: Path) -> None:
-        self._database = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+    def _opened(self) -> sqlite3.Connection:
+        """Raises Retry where the disk fails."""
+        file = self._folder / "spool.sqlite"
         try:
-            self._prepare()
-        except (sqlite3.Error, Stop):
-            self.close()
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if self._guard is None:
+                self._guard = _lock(self._folder / "lock")
+            return _prepared(sqlite3.connect(file, isolation_level=None, check_same_thread=False))
+        except (OSError, sqlite3.DatabaseError) as error:
+            if disk_fails(error, file):
+                raise Retry(
+                    f"--spool-dir {self._folder}: {getattr(error, 'strerror', None) or error}"
+                ) from error
+            self._let_go()
+            raise self._unusable(error) from error
+        except Stop:
+            self._let_go()
             raise
 
-    def _prepare(self) -> None:
-        database = self._database
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = FULL")
-        database.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-        (version,) = database.execute("PRAGMA user_version").fetchone()
-        if version > SCHEMA_VERSION:
-            raise Stop(
-                f"the spool is of version {version}, this agent knows {SCHEMA_VERSION}: run the newer agent",
-                EXIT_STORE,
+    def _copied(self, most_bytes: int) -> sqlite3.Connection:
+        memory = _prepared(sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False))
+        try:
+            copy_waiting(self._folder / "spool.sqlite", memory, most_bytes)
+        except sqlite3.Error as error:
+            self._let_go()
+            raise self._unusable(error) from error
+        return memory
+
+    def _let_go(self) -> None:
+        if self._guard is not None:
+            os.close(self._guard)
+            self._guard = None
+
+    def _unusable(self, error: OSError | sqlite3.Error) -> Stop:
+        if isinstance(error, OSError):
+            return Stop(
+                f"--spool-dir {self._folder}: {error.strerror}: give a folder that this user may write",
+                EXIT_PERMISSION,
             )
-        while version in _UPGRADES:
-            database.executescript(
-                f"BEGIN; {_UPGRADES[version]} PRAGMA user_version = {version + 1}; COMMIT;"
-            )
-            version += 1
-        if not version:
-            database.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
-            database.execute("INSERT INTO facts VALUES ('epoch', ?)", (str(uuid4()),))
-        if database.execute("SELECT count(*) FROM facts WHERE name = 'epoch'").fetchone() != (1,):
-            raise sqlite3.DatabaseError("it names no epoch")
+        return Stop(
+            f"--spool-dir {self._folder}: its spool.sqlite can not be used ({error}): move it away to begin a new"
+            " spool, and what it still held is lost",
+            EXIT_STORE,
+        )
+
+
+def _prepared(database: sqlite3.Connection) -> sqlite3.Connection:
+    """With the tables of this version."""
+    try:
+        _prepare(database)
+    except (sqlite3.Error, Stop):
+        database.close()
+        raise
+    return database
+
+
+def _prepare(database: sqlite3.Connection) -> None:
+    database.execute("PRAGMA journal_mode = WAL")
+    database.execute("PRAGMA synchronous = FULL")
+    database.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    if version > SCHEMA_VERSION:
+        raise Stop(
+            f"the spool is of version {version}, this agent knows {SCHEMA_VERSION}: run the newer agent",
+            EXIT_STORE,
+        )
+    while version in _UPGRADES:
+        database.executescript(f"BEGIN; {_UPGRADES[version]} PRAGMA user_version = {version + 1}; COMMIT;")
+        version += 1
+    if not version:
+        database.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+        database.execute("INSERT INTO facts VALUES ('epoch', ?)", (str(uuid4()),))
+    if database.execute("SELECT count(*) FROM facts WHERE name = 'epoch'").fetchone() != (1,):
+        raise sqlite3.DatabaseError("it names no epoch")
 
 
 @contextmanager
