@@ -24,11 +24,10 @@ from gpucost_agent.sources.driver.driver_calls import (
     Why,
 )
 from gpucost_agent.sources.driver.nvml_handle import Library
-from gpucost_agent.sources.driver.nvml_partition import PartitionCalls
+from gpucost_agent.sources.driver.nvml_partition import NOT_FOUND, PartitionCalls
 
 T = TypeVar("T")
 
-_NOT_FOUND = 6
 _INSUFFICIENT_SIZE = 7
 _MOST_TRIES = 5
 _UTILIZATION_SAMPLES = 1
@@ -36,6 +35,7 @@ _SAMPLE_VALUES = {kind: Struct(f"=Q{value}") for kind, value in enumerate(("d", 
 """How a sample's value is written, by the driver's number of its type."""
 _USE = Struct("=I4xQI12x")
 _PROCESS = Struct("=I4xQII")
+_METRIC = Struct("=4xId24x")
 _NO_MEMORY = 0xFFFF_FFFF_FFFF_FFFF
 _LISTS = {
     ListKind.COMPUTE: "nvmlDeviceGetComputeRunningProcesses_v3",
@@ -71,6 +71,27 @@ class _Rows:
         return self._view[: min(self.count.value, self._capacity) * self._row_bytes]
 
 
+class _Metrics:
+    """Memory for what GPM computes between two samples."""
+
+    def __init__(self, library: Library) -> None:
+        # Releases of the binding differ in how many metrics there are: only those asked for are touched.
+        self._memory = library.named("c_nvmlGpmMetricsGet_t")()
+        self._memory.version = library.named("NVML_GPM_METRICS_GET_VERSION")
+        self._memory.numMetrics = len(_METRICS)
+        for place, number in enumerate(_METRICS):
+            self._memory.metrics[place].metricId = number
+        self._compute, self._check = library.symbol("nvmlGpmMetricsGet"), library.check
+        length = len(_METRICS) * ctypes.sizeof(library.named("c_nvmlGpmMetric_t"))
+        rows = (ctypes.c_ubyte * length).from_buffer(self._memory, type(self._memory).metrics.offset)
+        self._rows = memoryview(rows)
+
+    def between(self, earlier: GpmSample, later: GpmSample) -> RawActivity:
+        self._memory.sample1, self._memory.sample2 = earlier, later
+        self._check(self._compute(ctypes.byref(self._memory)))
+        return RawActivity(*(None if code else value for code, value in _METRIC.iter_unpack(self._rows)))
+
+
 class DeviceCalls(PartitionCalls):
     """driver_calls.Calls of the real driver on one GPU, for one thread. Each may block for ever."""
 
@@ -79,7 +100,7 @@ class DeviceCalls(PartitionCalls):
         self._samples: _Rows | None = None
         self._uses = _Rows(_USE, 128)
         self._processes = _Rows(_PROCESS, 64)
-        self._metrics: Any = None
+        self._metrics: _Metrics | None = None
 
     def samples(self, since_us: int) -> list[RawSample]:
         ask = self.library.symbol("nvmlDeviceGetSamples")
@@ -144,16 +165,8 @@ class DeviceCalls(PartitionCalls):
 
     def gpm_activity(self, earlier: GpmSample, later: GpmSample) -> RawActivity:
         if self._metrics is None:
-            # Releases of the library differ in how many metrics there are: only those asked for are touched.
-            self._metrics = self.library.named("c_nvmlGpmMetricsGet_t")()
-            self._metrics.version = self.library.named("NVML_GPM_METRICS_GET_VERSION")
-            self._metrics.numMetrics = len(_METRICS)
-            for place, number in enumerate(_METRICS):
-                self._metrics.metrics[place].metricId = number
-        self._metrics.sample1, self._metrics.sample2 = earlier, later
-        self.library.call("nvmlGpmMetricsGet", self._metrics)
-        metrics = [self._metrics.metrics[place] for place in range(len(_METRICS))]
-        return RawActivity(*(None if metric.nvmlReturn else float(metric.value) for metric in metrics))
+            self._metrics = _Metrics(self.library)
+        return self._metrics.between(earlier, later)
 
     def accounting_enabled(self) -> bool:
         return bool(self.call("nvmlDeviceGetAccountingMode"))
@@ -172,7 +185,7 @@ class DeviceCalls(PartitionCalls):
         kind, count = ctypes.c_int(), ctypes.c_uint()
         since = ctypes.c_ulonglong()
         code = ask(handle, _UTILIZATION_SAMPLES, since, ctypes.byref(kind), ctypes.byref(count), None)
-        if code not in (_INSUFFICIENT_SIZE, _NOT_FOUND):
+        if code not in (_INSUFFICIENT_SIZE, NOT_FOUND):
             self.library.check(code)
         return _Rows(_SAMPLE_VALUES[1], max(128, count.value))
 
@@ -197,7 +210,7 @@ class DeviceCalls(PartitionCalls):
                 if code != _INSUFFICIENT_SIZE:
                     break
                 rows.grow()
-            if code == _NOT_FOUND:
+            if code == NOT_FOUND:
                 rows.count.value = 0
             elif code:
                 self.library.check(code)

@@ -1,6 +1,7 @@
 """How a GPU of the real driver is partitioned: the calls of driver_calls.Calls that MIG mode needs."""
 
 import ctypes
+from functools import partial
 from typing import Any
 
 from gpucost.clock import Clock
@@ -15,6 +16,9 @@ from gpucost_agent.sources.driver.driver_calls import (
 )
 from gpucost_agent.sources.driver.nvml_handle import DeviceHandle, Library
 
+NOT_FOUND = 6
+_ENABLED = 1
+_UUID_BYTES = 96
 _MOST_PLACEMENTS = 64
 
 
@@ -24,27 +28,44 @@ class PartitionCalls(DeviceHandle):
     def __init__(self, library: Library, gpu_uuid: str, clock: Clock) -> None:
         super().__init__(library, gpu_uuid, clock)
         self._mig_handles: dict[tuple[int, int], Any] = {}
+        self._numbers = (ctypes.c_uint(), ctypes.c_uint())
+        self._uuid = ctypes.create_string_buffer(_UUID_BYTES)
 
     def mig_mode(self) -> bool:
-        return bool(self.call("nvmlDeviceGetMigMode")[0] == self.library.named("NVML_DEVICE_MIG_ENABLE"))
+        ask, mode, pending = self.library.symbol("nvmlDeviceGetMigMode"), self._numbers[0], self._numbers[1]
+        self.on_device(lambda gpu: self.library.check(ask(gpu, ctypes.byref(mode), ctypes.byref(pending))))
+        return mode.value == _ENABLED
 
     def mig_devices(self) -> tuple[RawMig, ...]:
-        call, found = self.library.call, []
-        handles = {}
-        for index in range(self.call("nvmlDeviceGetMaxMigDeviceCount")):
-            try:
-                handle = self.call("nvmlDeviceGetMigDeviceHandleByIndex", index)
-            except DriverTrouble as trouble:
-                if trouble.why is Why.NOTHING:
-                    continue
-                raise
-            key = (
-                int(call("nvmlDeviceGetGpuInstanceId", handle)),
-                int(call("nvmlDeviceGetComputeInstanceId", handle)),
-            )
-            handles[key] = handle
+        symbol, check = self.library.symbol, self.library.check
+        most, number = symbol("nvmlDeviceGetMaxMigDeviceCount"), self._numbers[0]
+        by_index = symbol("nvmlDeviceGetMigDeviceHandleByIndex")
+        gi_of, ci_of = symbol("nvmlDeviceGetGpuInstanceId"), symbol("nvmlDeviceGetComputeInstanceId")
+        uuid_of, a_handle = symbol("nvmlDeviceGetUUID"), self.library.named("c_nvmlDevice_t")
+        handles, found = {}, []
+
+        def at(gpu: Any, index: int) -> Any:
+            handle = a_handle()
+            code = by_index(gpu, index, ctypes.byref(handle))
+            if code == NOT_FOUND:
+                return None
+            check(code)
+            return handle
+
+        self.on_device(lambda gpu: check(most(gpu, ctypes.byref(number))))
+        for index in range(number.value):
+            handle = self.on_device(partial(at, index=index))
+            if handle is None:
+                continue
+            key = []
+            for ask in (gi_of, ci_of):
+                check(ask(handle, ctypes.byref(number)))
+                key.append(number.value)
+            check(uuid_of(handle, self._uuid, len(self._uuid)))
+            gi, ci = key
+            handles[gi, ci] = handle
             place = ctypes.cast(handle, ctypes.c_void_p).value or 0
-            found.append(RawMig(*key, place, str(call("nvmlDeviceGetUUID", handle))))
+            found.append(RawMig(gi, ci, place, self._uuid.value.decode()))
         self._mig_handles = handles
         return tuple(found)
 
