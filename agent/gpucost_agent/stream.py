@@ -41,6 +41,9 @@ _LONGEST_YOUNG_BACK_OFF_S = 10.0
 _MOST_DOUBLINGS = 16
 _DRAINING_PAUSE_S = 0.5
 _LONGEST_WAIT_S = 5.0
+_AFTER_LOOKS_NS = 20_000_000
+"""So long after a second began all GPUs were looked at, where no driver hangs."""
+
 _LONGEST_SPREAD_NS = 30 * NS_PER_SECOND
 
 
@@ -165,6 +168,17 @@ def longest_back_off_s(failures: int, ran_ns: int) -> float:
     return min(bound_s, 2.0 ** min(failures, _MOST_DOUBLINGS))
 
 
+def live_due_ns(now_ns: int, every_ns: int) -> int:
+    """
+    When to tell the next Live, on the monotonic clock: just after the loops woke, who left the caches warm.
+
+    Nodes tell at their own times all the same, as each counts its seconds from its own boot.
+    """
+    due_ns = now_ns + every_ns
+    aligned_ns = due_ns - (due_ns - _AFTER_LOOKS_NS) % NS_PER_SECOND
+    return aligned_ns if aligned_ns - now_ns > every_ns // 2 else due_ns
+
+
 class _Session:
     """One stream: a generator that gRPC's own thread asks for messages, and a loop that reads the answers."""
 
@@ -264,8 +278,7 @@ class _Session:
         if left_ns > 0:
             self._turn_in_s = min(self._turn_in_s, left_ns / NS_PER_SECOND)
             return None
-        # Nodes tell at their own times, as their streams begin at their own.
-        self._live_due_ns = now.monotonic_ns + self._live_every_ns
+        self._live_due_ns = live_due_ns(now.monotonic_ns, self._live_every_ns)
         seen = self._stream.glimpse()
         return (
             None if seen is None else stream_pb2.Live(taken_at_ns=now.wall_ns, table=table_to_message(seen))

@@ -16,7 +16,7 @@ from gpucost.wire import WindowSlices
 from contracts.aggregator_by_hand import Aggregator, Door, until
 from contracts.hand_clock import HandClock
 from gpucost_agent.spool import Bounds, Spool
-from gpucost_agent.stream import Caller, Stream, Target, failures_in_a_row, longest_back_off_s
+from gpucost_agent.stream import Caller, Stream, Target, failures_in_a_row, live_due_ns, longest_back_off_s
 
 CALLER = Caller(
     NodeId("prod", "node-1"), lambda: "uid-of-cluster", "boot-1", "1.2.3", 1_000, lambda: "book-7"
@@ -374,3 +374,13 @@ def test_who_is_fenced_off_pauses_longer_each_time(
     welcomed: bool, trouble: Exception | None, failures: int
 ) -> None:
     assert failures_in_a_row(3, welcomed, trouble) == failures
+
+
+@pytest.mark.parametrize(
+    ("now_s", "every_s", "due_s"),
+    [(100.5, 8.0, 108.02), (108.02, 8.0, 116.02), (108.03, 8.0, 116.02), (7.9, 1.0, 8.9), (7.4, 0.5, 7.9)],
+)
+def test_what_the_node_looks_like_is_told_just_after_its_gpus_were_looked_at(
+    now_s: float, every_s: float, due_s: float
+) -> None:
+    assert live_due_ns(round(now_s * NS_PER_SECOND), round(every_s * NS_PER_SECOND)) == due_s * NS_PER_SECOND

@@ -52,7 +52,7 @@ class Processes:
         now_ns = self._clock.now().monotonic_ns
         seen = self._seen.get(pid)
         try:
-            start_ticks, command = parse_stat(self._text(f"{pid}/stat"))
+            start_ticks, command = parse_stat(self._stat(pid))
             if seen is not None and seen.identity.start_ticks != start_ticks:
                 seen = None
             if seen is None or not seen.identity.container_id:
@@ -80,7 +80,7 @@ class Processes:
         """Raises OSError if the process ended meanwhile, also where another has its PID already."""
         place = parse_cgroup(self._text(f"{pid}/cgroup"))
         percent = self._mps_percent(pid)
-        after = self._text(f"{pid}/stat")
+        after = self._stat(pid)
         # One that has ended and was not waited for is shown outside of the cgroup that it was in.
         ended = after.rpartition(")")[2].split()[:1] in (["Z"], ["X"])
         if parse_stat(after)[0] != start_ticks or (ended and not place.pod_uid):
@@ -140,8 +140,16 @@ class Processes:
         except OSError:
             return ""
 
+    def _stat(self, pid: int) -> str:
+        # One line, which the kernel gives whole: read each second for each process, so nothing asks for an end of it.
+        number = os.open(f"{self._folder}/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return os.read(number, _ONE_READ).decode("utf-8", "replace")
+        finally:
+            os.close(number)
+
     def _text(self, name: str) -> str:
-        # Commands are bytes of the process's own choice. Read each second for each process, so without a file object.
+        # Commands are bytes of the process's own choice. Read often, so without a file object.
         number = os.open(f"{self._folder}/{name}", os.O_RDONLY | os.O_CLOEXEC)
         try:
             text = b""
@@ -160,7 +168,7 @@ def parse_stat(text: str) -> tuple[int, str]:
     """
     head, closing, rest = text.rpartition(")")
     _, opening, command = head.partition("(")
-    fields = rest.split()
+    fields = rest.split(None, 20)
     if not (closing and opening) or len(fields) < 20:
         raise ValueError(f"not a /proc/PID/stat: {text[:80]!r}")
     return int(fields[19]), command
