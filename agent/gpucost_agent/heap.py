@@ -15,6 +15,8 @@ from contextlib import suppress
 _M_ARENA_MAX, _ARENAS = -8, 2
 """glibc's name for it, from malloc.h; one arena would let threads wait for each other."""
 
+_SELDOM = 1_000
+"""Python's looks through younger objects before one through all: more than there are between two windows."""
 
 _TUNABLES, _NO_THREAD_CACHES = "GLIBC_TUNABLES", "glibc.malloc.tcache_count=0"
 """glibc keeps up to a quarter of a MiB of what each thread gave back for that thread alone: 40 KB a minute here."""
@@ -44,6 +46,9 @@ def settle() -> None:
     """What is there now stays for the life of the program and is not looked through again."""
     gc.collect()
     gc.freeze()
+    # The rest is looked through when a window closes; on its own Python would do so each few seconds.
+    young, middle, _ = gc.get_threshold()
+    gc.set_threshold(young, middle, _SELDOM)
 
 
 def give_back() -> None:
