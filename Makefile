@@ -11,6 +11,7 @@ STAMP := $(VENV)/.ready
 export PYTHONPATH := proto:agent:aggregator:hack
 
 PYTEST_ARGUMENTS ?=
+WORKERS ?= 2
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --custom-compile-command "make lock"
 
@@ -38,11 +39,12 @@ toolchain:
 		echo "a C compiler is missing: apt-get install -y gcc make" >&2; exit 1; \
 	fi
 
-library: toolchain ## the simulated NVML library
-	@$(MAKE) --no-print-directory -C hack/nvml
+library: toolchain ## the simulated NVML library, and the shims for clocks and disks
+	@for part in nvml clockshim diskshim; do $(MAKE) --no-print-directory -C hack/$$part; done
 
-test: $(STAMP) library ## all tests that need no GPU, cluster or browser (PYTEST_ARGUMENTS=... is passed on)
-	$(BIN)/python -m pytest -m "not gpu and not cluster and not browser" $(PYTEST_ARGUMENTS)
+# A file's tests stay together, as they share the programs that they start.
+test: $(STAMP) library ## all tests that need no GPU, cluster or browser, WORKERS files at a time (PYTEST_ARGUMENTS=... is passed on)
+	$(BIN)/python -m pytest -m "not gpu and not cluster and not browser" -n $(WORKERS) --dist loadfile $(PYTEST_ARGUMENTS)
 
 browser: $(STAMP) ## the page in a real browser (Chromium)
 	@command -v chromium >/dev/null && exit 0; \
