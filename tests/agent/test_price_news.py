@@ -106,7 +106,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(steps=STEPS, began=st.integers(0, 59))
 def test_no_window_has_two_books_whatever_happens(
     steps: list[tuple[str, Any]], began: int, tmp_path_factory: pytest.TempPathFactory

@@ -1,4 +1,4 @@
-"""The kubelet: who holds what, asked each few seconds, and at once when something happened on the node."""
+"""The kubelet: who holds what, asked each second or two, and at once when something happened on the node."""
 
 from typing import Protocol
 
@@ -18,7 +18,7 @@ PODS_KEPT_NS = 120 * NS_PER_SECOND
 HOLDERS_PERIOD_S = 1.0
 """A release lies between two answers, so a second bounds how wrong its instant can be."""
 
-TOLD_PERIOD_S = 4.0
+TOLD_PERIOD_S = 2.0
 """So often where the API server tells of pods: it dates their ends, and whatever it tells is asked about at once."""
 
 FIRST_LOOKS_S = 5.0
