@@ -52,8 +52,8 @@ class Recovery:
         """
         began = story.beginning
         before = checkpoint
-        if checkpoint is not None and checkpoint.closed_through_ns == began.closed_through_ns:
-            # Nothing was closed since those books began, so they begin again with what they began with.
+        if checkpoint is not None and checkpoint.closed_through_ns <= began.first_look_ns:
+            # Nothing that was seen is closed, so those books begin again with what they began with.
             before = None if began.before is None else Checkpoint.from_json(began.before)
         ended_ns = max((entry.wall_ns for entry in story.entries if isinstance(entry, Instant)), default=0)
         heard = [entry for entry in story.entries if isinstance(entry, ClusterReading)]
@@ -65,6 +65,8 @@ class Recovery:
             began.boot,
             before,
         )
+        if checkpoint is not None:
+            books.closed_through_ns = max(books.closed_through_ns, checkpoint.closed_through_ns)
         source = _Remembered(heard[-1] if heard else None)
         room = Room(books, self.clock, self.metrics, self.log, source, threading.Event(), 0)
         for entry in story.entries:

