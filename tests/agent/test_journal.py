@@ -304,3 +304,23 @@ def test_a_disk_that_takes_nothing_away_stops_nobody(tmp_path: Path) -> None:
     (tmp_path / "journal-00000009").mkdir()
     journal.close()
     assert journal.trouble
+
+
+def test_the_time_before_a_killed_agent_looked_stays_what_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the windows before its first look were closed already, and the one with that look was not."""
+    monkeypatch.setitem(globals(), "BOOT", Boot("boot-1", START - 63 * SECOND))
+    clock = HandClock(START + 3 * SECOND, START + 3 * SECOND - LONG_AGO)
+    agent = Agent(tmp_path, clock)
+    agent.live(15)
+    closed = agent.checkpoint()
+    assert closed is not None
+    assert closed.closed_through_ns == START
+    agent.kill()
+    again = Agent(tmp_path, clock)
+    of_the_first = [row for row in again.slices() if row.key.window_start_ns >= START]
+    assert of_the_first
+    reasons = {row.key.holder.reason for row in of_the_first}
+    assert "agent_gap" not in reasons, reasons
+    assert "node_starting" in reasons
